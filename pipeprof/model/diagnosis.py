@@ -1,0 +1,290 @@
+"""The Diagnosis: what pipeprof concludes from a Profile.
+
+Everything that is rendered is a view of this one document. Other programs read its names: add freely, never rename,
+never remove. Its JSON Schema is generated from these classes (``report/schema``). Nothing here calculates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pipeprof.model.profile import CallSite, Change, ElementsState, Host, Role, TrialState, Versions
+
+DIAGNOSIS_SCHEMA = "pipeprof.diagnosis/1"
+
+
+class InputBound(StrEnum):
+    """How far training waits for its input (XProf's bands: 20 % and 5 % of the step)."""
+
+    HIGHLY = "highly"
+    MODERATELY = "moderately"
+    NOT = "not"
+    UNKNOWN = "unknown"
+
+
+class Limit(StrEnum):
+    """What the loop's speed is limited by."""
+
+    INPUT = "input"
+    COMPUTE = "compute"
+    HOST = "host"
+    CONTENTION = "contention"
+    STARTUP = "startup"
+    UNKNOWN = "unknown"
+
+
+class Confidence(StrEnum):
+    """How good the evidence is."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Severity(StrEnum):
+    """How much of the step a finding explains (20 % high, 5 % medium)."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+
+class Safety(StrEnum):
+    """What a change can do to the user's program."""
+
+    SAFE = "safe"
+    REORDERS = "reorders"
+    USES_MEMORY = "uses-memory"
+    CHANGES_DATA = "changes-data"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """The run that was observed."""
+
+    id: str
+    command: tuple[str, ...]
+    versions: Versions
+    host: Host
+    wall_s: float
+    exit_status: int | None
+    started_at: str = ""
+    ended: str = "returned"
+    capture_overhead_share: float | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steps:
+    """The training loop. Shares are of the loop's wall time after the first batch; epoch boundaries are in them."""
+
+    count: int
+    median_s: float | None = None
+    p95_s: float | None = None
+    first_batch_s: float | None = None
+    wait_share: float | None = None
+    wait_share_low: float | None = None
+    wait_share_high: float | None = None
+    boundary_wait_share: float | None = None  # the part of it that falls on epoch boundaries
+    epochs: int = 0
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gpu:
+    """One GPU, over the whole run."""
+
+    name: str
+    sm_share: float | None = None
+    memory_bytes: int | None = None
+    power_w: float | None = None
+    pcie_bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What the run used of the machine."""
+
+    cpu_share: float | None = None
+    per_core: tuple[float, ...] = ()
+    rss_peak_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    read_bytes_per_s: float | None = None
+    throttled_s: float | None = None
+    gpus: tuple[Gpu, ...] = ()
+    cpu_s_per_step: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimelinePoint:
+    """One point of the time line; at most 600, which keep the extremes."""
+
+    t_s: float
+    step_s: float | None = None
+    wait_s: float | None = None
+    cpu_share: float | None = None
+    rss_bytes: int | None = None
+    gpu_share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The conclusion, in one sentence and in numbers."""
+
+    input_bound: InputBound
+    limit: Limit
+    sentence: str
+    confidence: Confidence
+    ceiling_speedup: float | None = None
+    ceiling_low: float | None = None
+    ceiling_high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One stage as written, with what TensorFlow made of it."""
+
+    id: str
+    op: str
+    executed_as: str | None  # TensorFlow's node ("MapAndBatch"), None where TensorFlow removed it
+    inputs: tuple[str, ...] = ()
+    call_site: CallSite | None = None
+    elements: int | None = None
+    bytes: int | None = None
+    busy_s: float | None = None  # wall time inside the stage, as TensorFlow counts it
+    cpu_s: float | None = None  # None unless measured
+    cpu_source: str | None = None
+    busy_s_per_step: float | None = None
+    wait_s: float | None = None
+    parallelism: float | None = None
+    parallelism_note: str | None = None  # "AUTOTUNE", "fixed", "one call at a time"
+    buffered_elements: float | None = None
+    buffered_bytes: float | None = None
+    max_steps_per_s: float | None = None
+    is_bottleneck: bool = False
+    seen_share: float | None = None  # of the elements that must have passed, those the counters saw
+    injected: bool = False  # TensorFlow added it; the user wrote no such stage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pipeline:
+    """One pipeline, source first."""
+
+    id: str
+    role: Role
+    call_site: CallSite | None = None
+    stages: tuple[Stage, ...] = ()
+    written: str = ""  # "map → batch → prefetch"
+    executed: str = ""  # "MapAndBatch (2 threads, AUTOTUNE) → Prefetch"
+    unattributed_s_per_step: float | None = None
+    consumer: str = ""
+    counters: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """One number a finding rests on."""
+
+    name: str
+    value: float | str | None
+    unit: str = ""
+    threshold: float | str | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One rule that fired."""
+
+    code: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    message: str
+    stage_id: str | None = None
+    pipeline_id: str | None = None
+    call_site: CallSite | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleOutcome:
+    """What became of one rule: fired, passed, not applicable, ignored or error."""
+
+    code: str
+    name: str
+    outcome: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What a change is expected to give, as a ratio of step times."""
+
+    speedup: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What a trial showed."""
+
+    state: TrialState
+    method: str = "replay"
+    reason: str = ""
+    speedup: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    elements: ElementsState = ElementsState.UNCHECKED
+    elements_compared: int = 0
+    epochs_compared: int = 0
+    elements_note: str = ""
+    noise_low: float | None = None
+    noise_high: float | None = None
+    fill_s: float | None = None
+    memory_bytes: int | None = None
+    on_top_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recommendation:
+    """One change that pipeprof proposes, with its prediction and its proof."""
+
+    id: str
+    findings: tuple[str, ...]
+    change: Change
+    title: str
+    safety: Safety
+    call_site: CallSite | None = None
+    pipeline_id: str | None = None
+    stage_id: str | None = None
+    predicted: Prediction | None = None
+    memory_bytes: int | None = None
+    break_even_epochs: float | None = None
+    trial: Trial = field(default_factory=lambda: Trial(state=TrialState.NOT_TRIED))
+    diff: str | None = None
+    diff_reason: str = ""  # why there is no diff
+    caution: str = ""  # what the change can alter, in one sentence
+    accepted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """Everything that pipeprof concludes from one run."""
+
+    schema: str = DIAGNOSIS_SCHEMA
+    run: Run
+    steps: Steps
+    resources: Resources
+    verdict: Verdict
+    timeline: tuple[TimelinePoint, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    recommendations: tuple[Recommendation, ...] = ()
+    rules: tuple[RuleOutcome, ...] = ()
+    trials_note: str = ""  # why nothing was tried, where nothing was

@@ -1,0 +1,407 @@
+"""The Profile: what was measured, and nothing that was concluded.
+
+One frozen document of bounded size: whatever grows with the run (steps, samples, epochs) is kept as log-bucketed
+histograms and as at most ``MAX_BINS`` time bins. It is written again and again while the script runs, so that any death
+leaves the last one. Times are float seconds on one monotonic clock that starts with the capture; ``None`` always means
+"not measured". Nothing here calculates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+PROFILE_SCHEMA = "pipeprof.profile/1"
+MAX_BINS = 600
+
+
+class Role(StrEnum):
+    """What a pipeline is consumed for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    OTHER = "other"
+
+
+class TrialState(StrEnum):
+    """What became of one trial."""
+
+    CONFIRMED = "confirmed"
+    NO_DIFFERENCE = "no-difference"
+    WORSE = "worse"
+    NOT_TRIED = "not-tried"
+
+
+class ElementsState(StrEnum):
+    """What became of the elements under a change."""
+
+    IDENTICAL = "identical"
+    EQUAL_WITHIN_ROUNDING = "equal-within-rounding"
+    SAME_BUT_RANDOM = "same-but-random"
+    REORDERED = "reordered"
+    DIFFERENT = "different"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallSite:
+    """An exact range of the user's source. Lines count from 1, columns from 0 in characters, the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    function: str
+    code: str  # the source text of the range, at most 200 characters
+    editable: bool = True  # False: an installed package, exec'd code or a prompt; never patched
+    method_line: int | None = None  # where the method name of a chained call stands, for showing one line of a chain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One change of a pipeline: its kind and its parameters (JSON values)."""
+
+    kind: str
+    params: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+# --- run and host ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Versions:
+    """Versions of what took part; None where it was not loaded."""
+
+    pipeprof: str
+    python: str
+    tensorflow: str | None = None
+    keras: str | None = None
+    keras_backend: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """The machine as the process may use it."""
+
+    cores: int  # schedulable, after affinity
+    memory_bytes: int | None = None  # physical
+    memory_limit_bytes: int | None = None  # the cgroup's limit, None where there is none
+    cpu_quota: float | None = None  # cores the cgroup grants, None where there is no quota
+    gpus: tuple[str, ...] = ()  # names by NVML
+    cpu_model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """A user's file as it was when it was captured; a file that changed since is never patched."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInfo:
+    """One run of the user's program."""
+
+    id: str
+    command: tuple[str, ...]
+    started_at: str  # ISO 8601 with offset
+    versions: Versions
+    host: Host
+    working_directory: str = ""
+    wall_s: float = 0.0
+    exit_status: int | None = None  # as a shell's parent sees it: -N for signal N; None while it runs
+    ended: str = "running"  # running, returned, raised, exited, killed
+    capture_overhead_share: float | None = None  # CPU of the capture's own thread and hooks, of the run's wall time
+    problems: tuple[str, ...] = ()
+    sources: tuple[SourceFile, ...] = ()
+
+
+# --- pipelines ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PythonCalls:
+    """Python functions that TensorFlow called inside a stage (py_function, numpy_function, from_generator)."""
+
+    calls: int
+    wall_s: float  # inside the Python function, as the calling thread sees it
+    cpu_s: float  # CPU of the calling thread inside it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageFunction:
+    """What a stage's function is made of, read from its traced graph (nested functions included)."""
+
+    name: str
+    op_types: tuple[str, ...]  # distinct, sorted
+    op_count: int
+    stateful_ops: tuple[str, ...] = ()  # those that keep TensorFlow from running calls in parallel
+    random_ops: tuple[str, ...] = ()
+    python_ops: tuple[str, ...] = ()
+    assigns_variables: bool = False
+    has_op_seed: bool = False
+    python_tokens: tuple[str, ...] = ()
+    inner_datasets: tuple[str, ...] = ()  # dataset ops built inside (interleave, flat_map)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenStage:
+    """One transformation as the user wrote it."""
+
+    id: str  # "s0" is the source side's first; stable within a pipeline
+    op: str  # the method name: "map", "batch", "from_tensor_slices"
+    class_name: str  # TensorFlow's Python class: "_MapDataset"
+    inputs: tuple[str, ...] = ()
+    call_site: CallSite | None = None
+    library_site: CallSite | None = None  # the frame of the library that made it, where the user did not directly
+    arguments: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    function: StageFunction | None = None
+    python: PythonCalls | None = None
+    element_bytes: int | None = None  # static, from a fully defined element_spec without strings
+    element_tensors: int | None = None
+    constant_bytes: int = 0  # in-memory arrays held by the stage
+    cardinality: int = -2  # TensorFlow's convention: -1 infinite, -2 unknown
+    graph_node: str | None = None  # TensorFlow's name of the stage's node ("MapDataset:3"), for rewriting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutedStage:
+    """One node that TensorFlow ran, summed over its incarnations (a repeat or a new iterator makes new ones)."""
+
+    id: str  # position below the root: "0", "0.0", "0.0.1"; interleave's children share one position
+    node: str  # "ParallelMapV2", "MapAndBatch", "Prefetch"
+    inputs: tuple[str, ...] = ()
+    elements: int = 0  # as captured; nodes that come and go between two samples are missed
+    busy_s: float = 0.0  # wall time inside the stage without its inputs, summed over threads, as captured
+    bytes_produced: int = 0
+    bytes_consumed: int = 0
+    elements_per_parent: float | None = None  # elements of this node for one element of its consumer
+    known_ratio: float | None = None  # the same as TensorFlow states it; None where it is not fixed
+    parallelism: float | None = None  # last value; None for a sequential stage
+    parallelism_max: float | None = None
+    parallelism_tuned: bool = False  # chosen by AUTOTUNE
+    buffer_size: float | None = None
+    buffered_elements: float | None = None  # mean over the samples
+    buffered_elements_max: float | None = None
+    buffered_bytes_max: float | None = None
+    empty_share: float | None = None  # share of the samples with an empty buffer
+    incarnations: int = 1
+    snapshots: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Autotune:
+    """AUTOTUNE's own budgets."""
+
+    enabled: bool
+    cpu_budget: float | None = None
+    ram_budget_bytes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Histogram:
+    """Durations in log buckets: bucket ``k`` holds values in [base**k, base**(k+1)) seconds."""
+
+    base: float = 1.1
+    counts: dict[str, int] = field(default_factory=dict)  # bucket number as text (JSON keys) -> count
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopBin:
+    """Consecutive steps of one loop, merged."""
+
+    start_s: float
+    end_s: float
+    steps: int
+    wait_s: float
+    gap_s: float  # the consumer's own time between two calls of next
+    wait_max_s: float
+    step_max_s: float
+    step_min_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochRecord:
+    """One iterator's life."""
+
+    start_s: float
+    elements: int
+    creation_s: float  # building the iterator
+    first_wait_s: float  # waiting for its first element
+    wait_s: float  # all waiting, the first included
+    wall_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loop:
+    """How one pipeline was consumed: a step is one element handed to the consumer and the work done with it.
+
+    ``wall_s`` is the sum of creation, waits and gaps; time spent on another pipeline in between (validation) is not in it.
+    """
+
+    method: str  # "next": timed around next(); "gaps": TensorFlow's consumer gaps; "keras": step calls and gaps
+    elements: int = 0
+    start_s: float = 0.0
+    end_s: float = 0.0
+    wall_s: float = 0.0
+    wait_s: float = 0.0
+    creation_s: float = 0.0
+    first_batch_s: float | None = None  # creation and wait for the very first element of the run
+    steps_histogram: Histogram = field(default_factory=Histogram)
+    wait_histogram: Histogram = field(default_factory=Histogram)
+    gap_histogram: Histogram = field(default_factory=Histogram)
+    epochs: tuple[EpochRecord, ...] = ()  # at most 64; later ones are merged into the last
+    epoch_count: int = 0
+    bins: tuple[LoopBin, ...] = ()
+    seen_share: float = 1.0  # of the elements, those whose wait was measured
+    cpu_s: float | None = None  # CPU of the whole process while this pipeline was consumed
+    threads: int = 1  # threads that consumed it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineRecord:
+    """One pipeline: as written, as executed, as consumed."""
+
+    id: str
+    role: Role
+    output: str  # id of the last written stage
+    written: tuple[WrittenStage, ...]
+    executed: tuple[ExecutedStage, ...]
+    loop: Loop
+    call_site: CallSite | None = None  # of the last written stage
+    consumer: str = "for loop"
+    counters: str = "tf.data model"  # where per-stage numbers come from, or why there are none
+    autotune: Autotune | None = None
+    iterators: int = 0
+    threadpool_size: int | None = None  # options.threading.private_threadpool_size, None where not set
+    deterministic: bool | None = None
+    global_seed_set: bool = False
+    kept: bool = False  # its dataset is kept for trials
+    kept_reason: str = ""
+
+
+# --- host and device samples -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostBin:
+    """Consecutive host samples, merged: means, except where the name says otherwise."""
+
+    start_s: float
+    end_s: float
+    cpu_share: float  # of the process, of all schedulable cores
+    system_cpu_share: float | None
+    rss_max_bytes: int
+    read_bytes: int  # from storage, not from the page cache
+    samples: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostSeries:
+    """What the host did while the script ran."""
+
+    bins: tuple[HostBin, ...] = ()
+    process_cpu_s: float = 0.0
+    per_core: tuple[float, ...] = ()  # mean busy share of each core, all processes
+    steal_share: float | None = None
+    rss_peak_bytes: int | None = None
+    read_bytes: int | None = None
+    page_cache_read_bytes: int | None = None  # read calls that storage did not serve
+    throttled_s: float | None = None  # the cgroup's CPU quota at work
+    involuntary_switches: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuBin:
+    """Consecutive samples of one GPU, merged; None where the device does not support the value."""
+
+    start_s: float
+    end_s: float
+    sm_share: float | None
+    memory_bytes: int | None
+    power_w: float | None
+    pcie_bytes_per_s: float | None
+    samples: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuSeries:
+    """What one GPU did while the script ran."""
+
+    index: int
+    name: str
+    bins: tuple[GpuBin, ...] = ()
+    memory_total_bytes: int | None = None
+    unsupported: tuple[str, ...] = ()
+
+
+# --- trials ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """The same loop fed with one ready element, beside the loop as it is: the ceiling of any input fix, by replay."""
+
+    pipeline_id: str
+    pairs: int
+    baseline_step_s: float
+    ready_step_s: float
+    baseline_wait_share: float
+    ready_wait_share: float
+    recoverable_low: float  # share of the step an ideal input would give back; interval
+    recoverable_high: float
+    ceiling: float
+    ceiling_low: float
+    ceiling_high: float
+    pipeline_cpu_s_per_step: float | None = None  # CPU of the input pipeline alone
+    reproduces_run: bool = True
+    reason: str = ""  # why it does not reproduce the run, or could not be had
+    noise_low: float = 1.0  # A/A: the loop against itself
+    noise_high: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRecord:
+    """One change, tried on the user's own pipeline."""
+
+    id: str
+    pipeline_id: str
+    stage_id: str
+    change: Change
+    state: TrialState
+    method: str = "replay"
+    reason: str = ""
+    speedup: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    baseline_step_s: float | None = None
+    candidate_step_s: float | None = None
+    baseline_cpu_s: float | None = None  # CPU per element of the pipeline under trial
+    candidate_cpu_s: float | None = None
+    noise_low: float | None = None  # interval of the A/A ratio
+    noise_high: float | None = None
+    elements: ElementsState = ElementsState.UNCHECKED
+    elements_compared: int = 0
+    epochs_compared: int = 0
+    elements_note: str = ""
+    fill_s: float | None = None  # a cache's first epoch, beyond the baseline's
+    memory_bytes: int | None = None  # growth of resident memory while it ran
+    on_top_of: tuple[str, ...] = ()  # ids of trials whose changes were kept beneath this one
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """Everything that was measured in one run."""
+
+    schema: str = PROFILE_SCHEMA
+    run: RunInfo
+    pipelines: tuple[PipelineRecord, ...] = ()
+    host: HostSeries = field(default_factory=HostSeries)
+    gpus: tuple[GpuSeries, ...] = ()
+    controls: tuple[Control, ...] = ()
+    trials: tuple[TrialRecord, ...] = ()
+    children_not_observed: int = 0

@@ -1,0 +1,29 @@
+"""Settings of one run: what the command line or the API asked for, validated once.
+
+One frozen object travels from the edge to every layer; no layer reads the environment by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeprof.store import DEFAULT_ROOT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What one run was asked to do."""
+
+    output_root: Path = DEFAULT_ROOT
+    quiet: bool = False  # print nothing; the files are still written
+    try_changes: bool = True
+    replay_python: bool = True  # whether py_functions and generators may run again in trials
+    budget_s: float = 60.0  # for all trials together
+    sample_hz: float = 5.0  # of TensorFlow's counters; raised by itself while nodes come and go
+    host_hz: float = 5.0
+    gpu_hz: float = 10.0
+    html: bool = True
+    json_path: Path | None = None
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
