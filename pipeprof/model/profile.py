@@ -55,7 +55,12 @@ class CallSite:
     function: str
     code: str  # the source text of the range, at most 200 characters
     editable: bool = True  # False: an installed package, exec'd code or a prompt; never patched
-    method_line: int | None = None  # where the method name of a chained call stands, for showing one line of a chain
+    method_line: int | None = None  # where the method name of a chained call stands
+
+    @property
+    def shown_line(self) -> int:
+        """The line to show: in a chain over several lines each call has its own."""
+        return self.method_line or self.line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +183,7 @@ class ExecutedStage:
     bytes_produced: int = 0
     bytes_consumed: int = 0
     elements_per_parent: float | None = None  # elements of this node for one element of its consumer
-    known_ratio: float | None = None  # the same as TensorFlow states it; None where it is not fixed
+    known_ratio: float | None = None  # input elements for one element of this node, where TensorFlow states it as fixed
     parallelism: float | None = None  # last value; None for a sequential stage
     parallelism_max: float | None = None
     parallelism_tuned: bool = False  # chosen by AUTOTUNE
@@ -249,6 +254,8 @@ class Loop:
     wait_s: float = 0.0
     creation_s: float = 0.0
     first_batch_s: float | None = None  # creation and wait for the very first element of the run
+    first_step_s: float | None = None  # the whole first step, tracing and compiling included; it is in no bin
+    steps_in_bins: int = 0
     steps_histogram: Histogram = field(default_factory=Histogram)
     wait_histogram: Histogram = field(default_factory=Histogram)
     gap_histogram: Histogram = field(default_factory=Histogram)
@@ -256,7 +263,8 @@ class Loop:
     epoch_count: int = 0
     bins: tuple[LoopBin, ...] = ()
     seen_share: float = 1.0  # of the elements, those whose wait was measured
-    cpu_s: float | None = None  # CPU of the whole process while this pipeline was consumed
+    cpu_s: float | None = None  # CPU of the whole process during the steps that are in bins
+    boundary_wait_s: float = 0.0  # creation of later iterators and the wait for their first element
     threads: int = 1  # threads that consumed it
 
 

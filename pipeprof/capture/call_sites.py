@@ -1,0 +1,196 @@
+"""Call sites: which line of the user's source made a dataset.
+
+When a dataset is made, only the code object and the instruction are kept (a microsecond); the exact range is worked out
+when it is asked for. Never looks at values of the user's variables.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+
+from pipeprof.model.profile import CallSite, SourceFile
+
+_OWN_ROOT = str(Path(__file__).resolve().parents[1])
+_STDLIB_ROOTS = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+_MAX_CODE = 200
+_MAX_STACK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One instruction of one code object."""
+
+    code: CodeType
+    instruction: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a dataset was made."""
+
+    user: Spot | None  # the innermost frame of the user's own code
+    library: Spot | None  # the innermost frame of an installed package, where that called TensorFlow
+    stack: tuple[tuple[str, int], ...]  # (file, instruction) of the user's frames, innermost first: tells two uses of a helper apart
+    keras_role: str = ""  # "fit", "evaluate", "predict" where Keras made it
+
+    @property
+    def direct(self) -> bool:
+        """Whether the user's own line called TensorFlow."""
+        return self.user is not None and self.library is None
+
+
+def capture_origin(skip: int = 1) -> Origin:
+    """Walk up the calling thread's stack and note where the user's code stands.
+
+    Args:
+        skip: frames to leave out, counted from the caller of this function.
+    """
+    user = library = None
+    stack: list[tuple[str, int]] = []
+    frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001 - the documented way to read the stack
+    while frame is not None and len(stack) < _MAX_STACK:
+        kind = kind_of_file(frame.f_code.co_filename)
+        if kind == "user":
+            if user is None:
+                user = Spot(frame.f_code, frame.f_lasti)
+            stack.append((frame.f_code.co_filename, frame.f_lasti))
+        elif kind == "library" and user is None and library is None:
+            library = Spot(frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return Origin(user, library, tuple(stack))
+
+
+def keras_role(skip: int = 1) -> str:
+    """Return which of Keras' loops is on the stack: the innermost of fit, evaluate, predict; empty outside Keras."""
+    frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001
+    innermost = ""
+    inside_fit = False
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in {"fit", "evaluate", "predict"} and _is_keras(code.co_filename):
+            innermost = innermost or code.co_name
+            inside_fit = inside_fit or code.co_name == "fit"
+        frame = frame.f_back
+    return "validation" if innermost == "evaluate" and inside_fit else innermost
+
+
+@lru_cache(maxsize=4096)
+def kind_of_file(filename: str) -> str:
+    """Tell the user's files from TensorFlow's, from other packages' and from generated code."""
+    if filename.startswith("<frozen") or _in_package(filename, _OWN_ROOT):
+        return "internal"
+    parts = Path(filename).parts
+    if "site-packages" in parts or "dist-packages" in parts:
+        package = parts[max(i for i, part in enumerate(parts) if part in {"site-packages", "dist-packages"}) + 1]
+        return "internal" if package in {"tensorflow", "keras", "tf_keras", "wrapt"} else "library"
+    if any(_in_package(filename, root) for root in _STDLIB_ROOTS):
+        return "library"
+    if "__autograph_generated_file" in filename:
+        return "internal"
+    return "user"
+
+
+def _is_keras(filename: str) -> bool:
+    return "/keras/" in filename or "/tf_keras/" in filename
+
+
+def _in_package(filename: str, root: str) -> bool:
+    return filename.startswith(root + "/")
+
+
+def resolve(origin: Origin) -> tuple[CallSite | None, CallSite | None]:
+    """Return the user's and the library's exact call ranges."""
+    user = None if origin.user is None else _site(origin.user, editable=origin.direct)
+    library = None if origin.library is None else _site(origin.library, editable=False)
+    return user, library
+
+
+def source_digest(path: str) -> SourceFile | None:
+    """Return a file's digest, None where there is no such file (exec'd code, a prompt)."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return None
+    return SourceFile(path=path, sha256=hashlib.sha256(content).hexdigest())
+
+
+@lru_cache(maxsize=1024)
+def _site(spot: Spot, editable: bool) -> CallSite | None:
+    position = _position(spot)
+    if position is None:
+        return None
+    line, end_line, column, end_column = position
+    path = spot.code.co_filename
+    source = _source(path)
+    if source is None:
+        return CallSite(
+            file=path, line=line, column=column, end_line=end_line, end_column=end_column,
+            function=spot.code.co_qualname, code="", editable=False,
+        )  # fmt: skip
+    lines, calls = source
+    column = _characters(lines, line, column)
+    end_column = _characters(lines, end_line, end_column)
+    return CallSite(
+        file=path,
+        line=line,
+        column=column,
+        end_line=end_line,
+        end_column=end_column,
+        function=spot.code.co_qualname,
+        code=_cut(lines, line, column, end_line, end_column)[:_MAX_CODE],
+        editable=editable and (line, column, end_line, end_column) in calls,
+        method_line=calls.get((line, column, end_line, end_column)),
+    )
+
+
+def _position(spot: Spot) -> tuple[int, int, int, int] | None:
+    for index, position in enumerate(spot.code.co_positions()):
+        if index == spot.instruction // 2:
+            line, end_line, column, end_column = position
+            if line is None:
+                return None
+            return line, end_line or line, column or 0, end_column or 0
+    return None
+
+
+@lru_cache(maxsize=256)
+def _source(path: str) -> tuple[tuple[str, ...], dict[tuple[int, int, int, int], int]] | None:
+    """Return a file's lines, and the line of the function's name for every call range in it (columns in characters)."""
+    try:
+        with tokenize.open(path) as stream:
+            text = stream.read()
+        tree = ast.parse(text)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    lines = tuple(text.split("\n"))
+    return lines, dict(_call_ranges(tree, lines))
+
+
+def _call_ranges(tree: ast.AST, lines: tuple[str, ...]) -> Iterator[tuple[tuple[int, int, int, int], int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.end_lineno is not None and node.end_col_offset is not None:
+            start = _characters(lines, node.lineno, node.col_offset)
+            end = _characters(lines, node.end_lineno, node.end_col_offset)
+            yield (node.lineno, start, node.end_lineno, end), node.func.end_lineno or node.lineno
+
+
+def _characters(lines: tuple[str, ...], line: int, offset: int) -> int:
+    """Turn a byte offset in UTF-8 into a character offset."""
+    if line > len(lines) or lines[line - 1].isascii():
+        return offset
+    return len(lines[line - 1].encode()[:offset].decode(errors="ignore"))
+
+
+def _cut(lines: tuple[str, ...], line: int, column: int, end_line: int, end_column: int) -> str:
+    if line == end_line:
+        return lines[line - 1][column:end_column]
+    return "\n".join([lines[line - 1][column:], *lines[line : end_line - 1], lines[end_line - 1][:end_column]])

@@ -1,0 +1,104 @@
+"""What a stage's function is made of, read from its traced graph.
+
+Reads op names and attributes only; it never calls the function and never changes its graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pipeprof.model.profile import StageFunction
+
+_FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
+_PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
+_RANDOM_OPS = frozenset(
+    {
+        "RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomShuffle", "Multinomial",
+        "RandomGamma", "RandomGammaGrad", "RandomPoisson", "RandomPoissonV2", "ParameterizedTruncatedNormal",
+        "SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", "RandomCrop", "RngReadAndSkip", "RngSkip",
+        "StatefulUniform", "StatefulUniformFullInt", "StatefulUniformInt", "StatefulStandardNormal",
+        "StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulRandomBinomial", "NonDeterministicInts",
+        "RandomDataset", "RandomDatasetV2",
+    }
+)  # fmt: skip
+_ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter")
+# Stateful by TensorFlow's registry, and yet no reason for it to run a map one call at a time.
+_HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})
+
+
+def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.Dataset
+    """Describe the function of a transformation, None where it has none."""
+    wrapper = next((getattr(dataset, name) for name in _FUNCTION_ATTRIBUTES if hasattr(dataset, name)), None)
+    function = getattr(wrapper, "function", None)
+    graph = getattr(function, "graph", None)
+    if graph is None:
+        return None
+    nodes = list(_all_nodes(graph.as_graph_def()))
+    types = [node.op for node in nodes]
+    return StageFunction(
+        name=_readable_name(wrapper),
+        op_types=tuple(sorted(set(types))),
+        op_count=len(nodes),
+        stateful_ops=_stateful(types),
+        random_ops=tuple(sorted(set(_random(types)))),
+        python_ops=tuple(sorted(_PYTHON_OPS.intersection(types))),
+        assigns_variables=any(name.startswith(_ASSIGN_OPS) for name in types),
+        has_op_seed=any(_has_seed(node) for node in nodes),
+        python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
+        inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
+    )
+
+
+def captured_bytes(dataset: Any) -> int:  # Any: a tf.data.Dataset
+    """Return the size of the in-memory arrays that a stage holds (its own tensors and what its function captured)."""
+    wrapper = next((getattr(dataset, name) for name in _FUNCTION_ATTRIBUTES if hasattr(dataset, name)), None)
+    captured = getattr(getattr(wrapper, "function", None), "captured_inputs", ())
+    own = getattr(dataset, "_tensors", None) or ()
+    return sum(_tensor_bytes(tensor) for tensor in (*own, *captured))
+
+
+def _tensor_bytes(tensor: Any) -> int:
+    size = getattr(tensor.dtype, "size", 0) or 0
+    count = tensor.shape.num_elements() if getattr(tensor, "shape", None) is not None else None
+    if getattr(tensor.dtype, "name", "") in {"resource", "variant"} or count is None:
+        return 0
+    return int(size * count)
+
+
+def _all_nodes(graph_def: Any) -> Iterator[Any]:
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
+
+
+def _stateful(types: Iterable[str]) -> tuple[str, ...]:
+    from tensorflow.python.framework import op_def_registry
+
+    found = set()
+    for name in set(types) - _HARMLESS_STATEFUL:
+        definition = op_def_registry.get(name)
+        if definition is not None and definition.is_stateful and "Dataset" not in name:
+            found.add(name)
+    return tuple(sorted(found))
+
+
+def _random(types: Sequence[str]) -> Iterator[str]:
+    """Yield the ops that give other values at the next call; stateless ones do when a variable feeds their seed."""
+    advances_seed = any(name.startswith(_ASSIGN_OPS) for name in types)
+    for name in types:
+        if name in _RANDOM_OPS or (advances_seed and name.startswith("StatelessRandom")):
+            yield name
+
+
+def _has_seed(node: Any) -> bool:
+    return node.op in _RANDOM_OPS and any(node.attr[key].i for key in ("seed", "seed2") if key in node.attr)
+
+
+def _readable_name(wrapper: Any) -> str:
+    function = getattr(wrapper, "_func", None)
+    return str(getattr(function, "__qualname__", "") or getattr(wrapper, "_function_name", "") or "function")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

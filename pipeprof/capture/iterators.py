@@ -1,0 +1,134 @@
+"""Live iterators: held weakly, read from another thread, read a last time when they go.
+
+A handle that survives until the interpreter is torn down can hang the process when a pipeline calls Python, so every
+handle is dropped in ``clear``. Reading happens in eager mode, so that no op gets into a graph that the user's thread is
+building.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeprof.capture.model_tree import Snapshot, TreeReader
+from pipeprof.capture.pipelines import PipelineEntry
+from pipeprof.capture.runtime import IteratorCounters
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One iterator under observation."""
+
+    number: int
+    pipeline: PipelineEntry
+    reference: weakref.ref[Any]
+    handle: Any
+    reader: TreeReader = field(default_factory=TreeReader)
+    counters: IteratorCounters = field(default_factory=IteratorCounters)
+    delivered: int = 0
+    unreadable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One snapshot of one iterator."""
+
+    number: int
+    pipeline: PipelineEntry
+    counters: IteratorCounters
+    snapshot: Snapshot
+    at_s: float
+    is_last: bool
+
+
+class IteratorBook:
+    """All iterators that are alive, by number."""
+
+    def __init__(self, problem: Callable[[str], None]) -> None:
+        """Start empty; ``problem`` is told why counters cannot be read."""
+        self._problem = problem
+        self._numbers = itertools.count(1)
+        self._watched: dict[int, _Watched] = {}
+        self._by_object: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._last_words: deque[tuple[_Watched, Any, float]] = deque()
+        self._clock: Callable[[], float] = lambda: 0.0
+        atexit.register(self.clear)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether an iterator has not delivered its first element yet."""
+        return any(item.delivered == 0 and not item.unreadable for item in list(self._watched.values()))
+
+    def add(self, iterator: Any, pipeline: PipelineEntry, clock: Callable[[], float]) -> int:
+        """Watch an iterator and return its number."""
+        number = next(self._numbers)
+        self._clock = clock
+        reference = weakref.ref(iterator, lambda _gone: self._died(number))
+        self._watched[number] = _Watched(number, pipeline, reference, iterator._iterator_resource)
+        self._by_object[iterator] = number
+        return number
+
+    def number(self, iterator: Any) -> int | None:
+        """Return an iterator's number, None where it is not watched."""
+        try:
+            return self._by_object.get(iterator)
+        except TypeError:
+            return None
+
+    def readings(self) -> Iterator[Reading]:
+        """Read every live iterator, after the last words of those that went."""
+        while self._last_words:
+            item, proto, at_s = self._last_words.popleft()
+            snapshot = item.reader.read(proto) if proto is not None else Snapshot((), (), None, None)
+            yield Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last=True)
+        for item in list(self._watched.values()):
+            if item.unreadable:
+                continue
+            proto = self._read(item)
+            if proto is None:
+                continue
+            at_s = self._clock()
+            snapshot = item.reader.read(proto)
+            item.delivered = snapshot.root_elements
+            yield Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last=False)
+
+    def clear(self) -> None:
+        """Drop every handle."""
+        self._watched.clear()
+        self._last_words.clear()
+
+    def _died(self, number: int) -> None:
+        """Take the last snapshot, on whichever thread dropped the iterator."""
+        item = self._watched.pop(number, None)
+        if item is None:
+            return
+        proto = None if item.unreadable else self._read(item)
+        item.handle = None
+        self._last_words.append((item, proto, self._clock()))
+
+    def _read(self, item: _Watched) -> Any:
+        from tensorflow.core.framework import model_pb2
+        from tensorflow.python.eager import context
+        from tensorflow.python.framework import errors
+        from tensorflow.python.ops import gen_experimental_dataset_ops
+
+        handle = item.handle
+        if handle is None:
+            return None
+        try:
+            with context.eager_mode():
+                text = gen_experimental_dataset_ops.iterator_get_model_proto(handle).numpy()
+            return model_pb2.ModelProto.FromString(text)
+        except errors.NotFoundError:
+            item.unreadable = True
+            item.pipeline.counters_note = "none: AUTOTUNE is switched off, and TensorFlow then keeps no model"
+        except (errors.OpError, RuntimeError, ValueError) as error:
+            item.unreadable = True
+            item.pipeline.counters_note = f"none: {type(error).__name__}"
+            self._problem(f"TensorFlow's counters could not be read: {type(error).__name__}: {str(error)[:120]}")
+        return None

@@ -1,0 +1,149 @@
+"""Making the Profile: everything observed so far, as one frozen document.
+
+Runs about once a second and at the end; it copies and never changes what it reads.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pipeprof
+from pipeprof.capture.call_sites import source_digest
+from pipeprof.capture.datasets import DatasetRegistry
+from pipeprof.capture.host import host_facts
+from pipeprof.capture.pipelines import PipelineBook, PipelineEntry
+from pipeprof.model.profile import (
+    GpuSeries,
+    Host,
+    HostSeries,
+    PipelineRecord,
+    Profile,
+    PythonCalls,
+    Role,
+    RunInfo,
+    SourceFile,
+    Versions,
+    WrittenStage,
+)
+
+_ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER}
+_CONSUMERS = {"fit": "Keras fit", "validation": "Keras validation", "evaluate": "Keras evaluate", "predict": "Keras predict"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """What is known of a run before it begins."""
+
+    id: str
+    command: tuple[str, ...]
+    started_at: str
+    working_directory: str
+
+
+class ProfileMaker:
+    """Makes Profiles of one session."""
+
+    def __init__(self, facts: RunFacts, registry: DatasetRegistry, pipelines: PipelineBook) -> None:
+        """Remember where everything comes from."""
+        self._facts = facts
+        self._registry = registry
+        self._pipelines = pipelines
+        self._host: Host = host_facts()
+        self._digests: dict[str, SourceFile | None] = {}
+
+    def make(
+        self,
+        *,
+        wall_s: float,
+        problems: Sequence[str],
+        overhead_share: float,
+        host: HostSeries,
+        gpus: tuple[GpuSeries, ...],
+        python_calls: Mapping[str, PythonCalls],
+        children: int,
+    ) -> Profile:
+        """Return the Profile as of now."""
+        facts = self._facts
+        run = RunInfo(
+            id=facts.id,
+            command=facts.command,
+            started_at=facts.started_at,
+            working_directory=facts.working_directory,
+            versions=_versions(),
+            host=replace(self._host, gpus=tuple(gpu.name for gpu in gpus)),
+            wall_s=wall_s,
+            capture_overhead_share=overhead_share,
+            problems=tuple(problems),
+            sources=self._sources(),
+        )
+        entries = [entry for entry in self._pipelines.all() if entry.recorder.elements]
+        main = max(entries, key=_weight, default=None)
+        records = tuple(_record(entry, is_main=entry is main, python_calls=python_calls) for entry in entries)
+        return Profile(run=run, pipelines=records, host=host, gpus=gpus, children_not_observed=children)
+
+    def _sources(self) -> tuple[SourceFile, ...]:
+        for path in list(self._registry.files):
+            if path not in self._digests:
+                self._digests[path] = source_digest(path)
+        return tuple(found for found in self._digests.values() if found is not None)
+
+
+def _weight(entry: PipelineEntry) -> tuple[bool, float]:
+    """The loop that the verdict is about: never Keras' validation, else the one that took longest."""
+    loop = entry.recorder.freeze()
+    return entry.keras_role not in {"validation", "evaluate", "predict"}, loop.wall_s
+
+
+def _record(entry: PipelineEntry, *, is_main: bool, python_calls: Mapping[str, PythonCalls]) -> PipelineRecord:
+    tree = entry.tree
+    role = _ROLES.get(entry.keras_role, Role.TRAIN if is_main or entry.keras_role == "fit" else Role.OTHER)
+    loop = entry.recorder.freeze()
+    return PipelineRecord(
+        id=entry.id,
+        role=role,
+        output=tree.output,
+        written=tuple(_with_calls(stage, python_calls) for stage in tree.stages),
+        executed=entry.counters.freeze(),
+        loop=loop,
+        call_site=tree.call_site,
+        consumer=_CONSUMERS.get(entry.keras_role, "tf.function" if loop.method == "gaps" else "for loop"),
+        counters=entry.counters_note,
+        autotune=entry.autotune,
+        iterators=entry.iterators,
+        threadpool_size=tree.options.get("threadpool_size"),
+        deterministic=tree.options.get("deterministic"),
+        global_seed_set=_global_seed_is_set(),
+        kept=entry.dataset is not None,
+        kept_reason=entry.kept_reason,
+    )
+
+
+def _with_calls(stage: WrittenStage, totals: Mapping[str, PythonCalls]) -> WrittenStage:
+    tokens = stage.function.python_tokens if stage.function else ()
+    calls = [totals[token] for token in tokens if token in totals]
+    if not calls:
+        return stage
+    summed = PythonCalls(
+        calls=sum(item.calls for item in calls), wall_s=sum(item.wall_s for item in calls), cpu_s=sum(item.cpu_s for item in calls)
+    )
+    return replace(stage, python=summed)
+
+
+def _global_seed_is_set() -> bool:
+    context = sys.modules.get("tensorflow.python.eager.context")
+    return context is not None and context.global_seed() is not None
+
+
+def _versions() -> Versions:
+    tensorflow, keras = sys.modules.get("tensorflow"), sys.modules.get("keras")
+    backend = sys.modules.get("keras.src.backend.config")
+    return Versions(
+        pipeprof=pipeprof.__version__,
+        python=platform.python_version(),
+        tensorflow=getattr(tensorflow, "__version__", None),
+        keras=getattr(keras, "__version__", None),
+        keras_backend=backend.backend() if backend is not None and hasattr(backend, "backend") else None,
+    )

@@ -1,0 +1,221 @@
+"""One capture session: what is observed between ``start`` and ``stop``, and the Profile made of it.
+
+A single background thread samples TensorFlow's counters, the host and the GPU, works off the user threads' events and
+checkpoints the Profile. It holds iterators only weakly. Stopping takes every hook out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from pipeprof.capture.consumption import Consumption, Created, Event, KerasStep, Next
+from pipeprof.capture.datasets import DatasetRegistry
+from pipeprof.capture.gpu import GpuSampler
+from pipeprof.capture.host import HostSampler
+from pipeprof.capture.iterators import IteratorBook
+from pipeprof.capture.patches import PYTHON_CALLS_MODULE, Patches
+from pipeprof.capture.pipelines import PipelineBook
+from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
+from pipeprof.capture.python_calls import PythonCallMeter
+from pipeprof.model.profile import Profile
+from pipeprof.settings import Settings
+
+_FASTEST_HZ = 50.0
+_CHECKPOINT_S = 1.0
+_COST_SHARE = 0.01  # a kind of sampling may take this share of the time
+
+
+class CaptureSession:
+    """Observes the program it runs in. One at a time in a process."""
+
+    def __init__(self, settings: Settings, facts: RunFacts, save: Callable[[Profile], None] = lambda _profile: None) -> None:
+        """Prepare; nothing is observed before ``start``.
+
+        Args:
+            settings: rates and limits.
+            facts: what is known of the run.
+            save: called with the Profile about once a second, on the sampler's thread.
+        """
+        self.active = False
+        self._settings = settings
+        self._save = save
+        self._origin_ns = time.perf_counter_ns()
+        self._problems: dict[str, None] = {}
+        self._events: deque[Event] = deque()
+        self._registry = DatasetRegistry()
+        self.pipelines = PipelineBook(self._registry)
+        self._iterators = IteratorBook(self.problem)
+        self._consumption = Consumption()
+        self._python_calls = PythonCallMeter()
+        self._host = HostSampler(self.now)
+        self._gpu = GpuSampler(self.now)
+        self._patches = Patches(self)
+        self._maker = ProfileMaker(facts, self._registry, self.pipelines)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._own_cpu_s = 0.0
+        self._last_cpu: tuple[float, float] | None = None
+        self._hz = settings.sample_hz
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to observe."""
+        self.active = True
+        self._patches.install()
+        self._thread = threading.Thread(target=self._run, name="pipeprof-sampler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> Profile:
+        """Stop observing, take every hook out, and return the Profile."""
+        self.active = False
+        self._stop.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(timeout=10)
+        self._patches.uninstall()
+        self._python_calls.uninstall()
+        with self._lock:
+            self._guard("the last sample", self._sample)
+            self._drain()
+            self._consumption.finish_all(self.now())
+            self._iterators.clear()
+            profile = self._freeze()
+        self._guard("closing the GPU sampler", self._gpu.close)
+        return profile
+
+    def forked(self) -> None:
+        """Switch off in a process that the user's program forked."""
+        self.active = False
+        self._stop.set()
+
+    def problem(self, text: str) -> None:
+        """Note that something could not be measured."""
+        self._problems.setdefault(text)
+
+    # --- observing (on the user's threads) ----------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Return seconds on the capture's monotonic clock."""
+        return (time.perf_counter_ns() - self._origin_ns) * 1e-9
+
+    def dataset_made(self, dataset: Any) -> None:
+        """Remember where a dataset was made."""
+        self._registry.note(dataset)
+
+    def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
+        """Find the iterator's pipeline and watch it; iterators of a graph under construction have no counters."""
+        end_s = self.now()
+        if not _is_eager() or not hasattr(iterator, "_iterator_resource"):
+            return
+        pipeline = self.pipelines.find(dataset)
+        number = self._iterators.add(iterator, pipeline, self.now)
+        self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
+
+    def next_called(self, iterator: Any, start_s: float, ok: bool) -> None:
+        """Note one call of ``next``; calls that only build a graph are none."""
+        end_s = self.now()
+        number = self._iterators.number(iterator)
+        if number is not None and _is_eager():
+            self._events.append(Next(number, start_s, end_s, threading.get_ident(), ok))
+
+    def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
+        """Note that Keras' loop asked for its next step."""
+        number = None if step is None else self._iterators.number(step[2])
+        elements = 0 if step is None else step[1] - step[0] + 1
+        self._events.append(KerasStep(number, elements, start_s, self.now(), threading.get_ident()))
+
+    def module_loaded(self, module: ModuleType) -> None:
+        """Install what depends on a module."""
+        if module.__name__ == PYTHON_CALLS_MODULE:
+            self._python_calls.install()
+
+    def failed(self, where: str, error: Exception) -> None:
+        """Note that a hook failed."""
+        self.problem(f"{where} failed: {type(error).__name__}: {error}")
+
+    # --- sampling (on our own thread) ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        next_host = next_gpu = next_save = 0.0
+        while not self._stop.is_set():
+            began = self.now()
+            cpu = time.thread_time()
+            with self._lock:
+                self._guard("sampling TensorFlow's counters", self._sample)
+                if began >= next_host:
+                    self._guard("sampling the host", self._host.sample)
+                    next_host = began + 1 / self._settings.host_hz
+                if began >= next_gpu:
+                    self._guard("sampling the GPU", self._gpu.sample)
+                    next_gpu = began + 1 / self._settings.gpu_hz
+                if began >= next_save:
+                    saving = time.thread_time()
+                    self._guard("saving the profile", self._checkpoint)
+                    next_save = began + max(_CHECKPOINT_S, (time.thread_time() - saving) / _COST_SHARE)
+            spent = time.thread_time() - cpu
+            self._own_cpu_s += spent
+            self._stop.wait(max(1 / self._hz, spent / _COST_SHARE / 4))
+
+    def _sample(self) -> None:
+        self._drain()
+        busiest = 0
+        for reading in self._iterators.readings():
+            pipeline = reading.pipeline
+            pipeline.add(reading.counters, reading.snapshot)
+            gaps = self._consumption.poll(reading.number, reading.at_s, reading.snapshot.root_elements, reading.snapshot.gaps_us)
+            busiest = max(busiest, gaps, 50 if reading.counters.vanished else 0)
+            if reading.is_last:
+                self._drain()
+                self._consumption.finish(reading.number)
+        self._share_cpu()
+        wanted = _FASTEST_HZ if busiest >= 50 or self._iterators.is_starting else self._settings.sample_hz
+        self._hz = wanted if wanted > self._hz else max(wanted, self._hz * 0.8)
+
+    def _drain(self) -> None:
+        events = self._events
+        while events:
+            self._consumption.handle(events.popleft())
+
+    def _share_cpu(self) -> None:
+        """Give the process's CPU time since the last call to the loops that ran in it, by their share of the time."""
+        now, cpu = self.now(), time.process_time()
+        if self._last_cpu is not None:
+            wall = max(now - self._last_cpu[0], 1e-9)
+            for pipeline in self.pipelines.all():
+                pipeline.take_cpu(cpu - self._last_cpu[1], wall)
+        self._last_cpu = (now, cpu)
+
+    def _checkpoint(self) -> None:
+        self._save(self._freeze())
+
+    def _freeze(self) -> Profile:
+        return self._maker.make(
+            wall_s=self.now(),
+            problems=(*self._problems, *self._host.problems, *self._gpu.problems),
+            overhead_share=self._own_cpu_s / max(self.now(), 1e-9),
+            host=self._host.freeze(),
+            gpus=self._gpu.freeze(),
+            python_calls=self._python_calls.totals(),
+            children=self._host.children_not_observed,
+        )
+
+    def _guard(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
+            self.failed(what, error)
+
+
+def _is_eager() -> bool:
+    from tensorflow.python.eager import context
+
+    with contextlib.suppress(AttributeError):
+        return bool(context.executing_eagerly())
+    return True

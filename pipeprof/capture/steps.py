@@ -1,0 +1,245 @@
+"""Steps and waiting: what the consumer of one pipeline did, step by step, kept in bounded size.
+
+A step is the wait for one element and the consumer's own time (the gap) until it asks for the next. The very first step
+of a run (tracing, compiling, filling buffers) is kept apart and is in no bin. Times are seconds on the capture's clock.
+Pure bookkeeping: reads no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pipeprof.capture.bins import BoundedSeries, LogHistogram
+from pipeprof.model.profile import EpochRecord, Loop, LoopBin
+
+MAX_EPOCHS = 64
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """One iterator's life so far."""
+
+    start_s: float
+    creation_s: float = 0.0
+    elements: int = 0
+    first_wait_s: float = 0.0
+    wait_s: float = 0.0
+    wall_s: float = 0.0
+
+    def freeze(self) -> EpochRecord:
+        return EpochRecord(
+            start_s=self.start_s, elements=self.elements, creation_s=self.creation_s,
+            first_wait_s=self.first_wait_s, wait_s=self.wait_s, wall_s=self.wall_s,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Totals of one loop, the first step included."""
+
+    elements: int = 0
+    measured: int = 0
+    wait_s: float = 0.0
+    wall_s: float = 0.0
+    creation_s: float = 0.0
+    boundary_wait_s: float = 0.0
+    in_bins: int = 0
+    bins_wall_s: float = 0.0
+    cpu_s: float = 0.0
+    start_s: float | None = None
+    end_s: float = 0.0
+    first_batch_s: float | None = None
+    first_step_s: float | None = None
+    threads: set[int] = field(default_factory=set)
+
+
+class LoopRecorder:
+    """Collects the steps of one pipeline; one thread writes, any thread may freeze."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.method = "next"
+        self._sums = _Sums()
+        self._bins: BoundedSeries[LoopBin] = BoundedSeries(_merge_bins)
+        self._histograms = {name: LogHistogram() for name in ("step", "wait", "gap")}
+        self._epochs: dict[int, _Epoch] = {}
+        self._epoch_count = 0
+        self._finished: deque[EpochRecord] = deque()
+        self._merged: EpochRecord | None = None
+
+    @property
+    def bins_wall_s(self) -> float:
+        """Wall time that went into bins so far."""
+        return self._sums.bins_wall_s
+
+    @property
+    def elements(self) -> int:
+        """Elements so far."""
+        return self._sums.elements
+
+    def creation(self, iterator: int, start_s: float, end_s: float) -> None:
+        """An iterator was made; the consumer waited for that."""
+        spent = end_s - start_s
+        self._epochs[iterator] = _Epoch(start_s, creation_s=spent)
+        sums = self._sums
+        if sums.start_s is None:
+            sums.start_s = start_s
+        sums.creation_s += spent
+        sums.wall_s += spent
+        sums.end_s = max(sums.end_s, end_s)
+        if sums.elements:
+            sums.boundary_wait_s += spent
+            self._add_bin(start_s, end_s, steps=0, wait_s=spent, gap_s=0.0)
+
+    def step(self, iterator: int, start_s: float, wait_s: float | None, gap_s: float, thread: int = 0) -> None:
+        """One element was handed over after ``wait_s`` and used for ``gap_s``; a wait of None was not measured."""
+        sums, known = self._sums, wait_s or 0.0
+        is_first_of_run = sums.elements == 0
+        epoch = self._epochs.get(iterator)
+        is_first_of_epoch = epoch is not None and epoch.elements == 0
+        sums.threads.add(thread)
+        self._count(epoch, start_s, known, gap_s)
+        sums.measured += wait_s is not None
+        if is_first_of_run:
+            creation = epoch.creation_s if epoch else 0.0
+            sums.first_batch_s = None if wait_s is None else creation + wait_s
+            sums.first_step_s = creation + known + gap_s
+            return
+        if is_first_of_epoch:
+            sums.boundary_wait_s += known
+        for name, value in (("step", known + gap_s), ("wait", known), ("gap", gap_s)):
+            self._histograms[name].add(max(value, 0.0))
+        self._add_bin(start_s, start_s + known + gap_s, steps=1, wait_s=known, gap_s=gap_s)
+
+    def block(self, start_s: float, end_s: float, steps: int, wait_s: float, gaps_s: Sequence[float]) -> None:
+        """Several steps were seen together: how long they took, what was waited in all, and the gaps that are known."""
+        sums = self._sums
+        wall = end_s - start_s
+        sums.start_s = start_s if sums.start_s is None else sums.start_s
+        sums.elements += steps
+        sums.measured += min(steps, len(gaps_s))
+        sums.wait_s += wait_s
+        sums.wall_s += wall
+        sums.end_s = max(sums.end_s, end_s)
+        for gap in gaps_s:
+            self._histograms["gap"].add(gap)
+        if steps:
+            self._histograms["step"].add(wall / steps, steps)
+            self._histograms["wait"].add(max(wait_s, 0.0) / steps, steps)
+        self._add_bin(start_s, end_s, steps=steps, wait_s=wait_s, gap_s=wall - wait_s)
+
+    def end_of_data(self, iterator: int, wait_s: float, start_s: float) -> None:
+        """The consumer waited and was told that there is no more."""
+        epoch = self._epochs.get(iterator)
+        self._sums.wait_s += wait_s
+        self._sums.wall_s += wait_s
+        self._sums.end_s = max(self._sums.end_s, start_s + wait_s)
+        if epoch is not None:
+            epoch.wait_s += wait_s
+            epoch.wall_s += wait_s
+        if self._sums.elements:
+            self._add_bin(start_s, start_s + wait_s, steps=0, wait_s=wait_s, gap_s=0.0)
+        self.close(iterator)
+
+    def boundary(self, start_s: float, gap_s: float) -> None:
+        """The consumer's own time between two epochs."""
+        self._sums.wall_s += gap_s
+        self._add_bin(start_s, start_s + gap_s, steps=0, wait_s=0.0, gap_s=gap_s)
+
+    def close(self, iterator: int) -> None:
+        """An iterator is finished."""
+        epoch = self._epochs.pop(iterator, None)
+        if epoch is None or epoch.elements == 0:
+            return
+        self._epoch_count += 1
+        if len(self._finished) < MAX_EPOCHS - 1:
+            self._finished.append(epoch.freeze())
+        else:
+            self._merged = _merge_epochs(self._merged, epoch.freeze())
+
+    def add_cpu(self, seconds: float) -> None:
+        """The process used this much CPU while the steps in bins ran."""
+        self._sums.cpu_s += seconds
+
+    def freeze(self) -> Loop:
+        """Return the loop as it is now."""
+        sums = self._sums
+        open_epochs = [epoch.freeze() for epoch in list(self._epochs.values()) if epoch.elements]
+        epochs = [*self._finished, *([self._merged] if self._merged else []), *open_epochs]
+        return Loop(
+            method=self.method,
+            elements=sums.elements,
+            start_s=sums.start_s or 0.0,
+            end_s=sums.end_s,
+            wall_s=sums.wall_s,
+            wait_s=sums.wait_s,
+            creation_s=sums.creation_s,
+            first_batch_s=sums.first_batch_s,
+            first_step_s=sums.first_step_s,
+            steps_in_bins=sums.in_bins,
+            boundary_wait_s=sums.boundary_wait_s,
+            steps_histogram=self._histograms["step"].freeze(),
+            wait_histogram=self._histograms["wait"].freeze(),
+            gap_histogram=self._histograms["gap"].freeze(),
+            epochs=tuple(epochs[:MAX_EPOCHS]),
+            epoch_count=self._epoch_count + len(open_epochs),
+            bins=self._bins.items(),
+            seen_share=sums.measured / sums.elements if sums.elements else 1.0,
+            cpu_s=sums.cpu_s or None,
+            threads=max(1, len(sums.threads)),
+        )
+
+    def _count(self, epoch: _Epoch | None, start_s: float, wait_s: float, gap_s: float) -> None:
+        sums = self._sums
+        if sums.start_s is None:
+            sums.start_s = start_s
+        sums.elements += 1
+        sums.wait_s += wait_s
+        sums.wall_s += wait_s + gap_s
+        sums.end_s = max(sums.end_s, start_s + wait_s + gap_s)
+        if epoch is not None:
+            if epoch.elements == 0:
+                epoch.first_wait_s = wait_s
+            epoch.elements += 1
+            epoch.wait_s += wait_s
+            epoch.wall_s += wait_s + gap_s
+
+    def _add_bin(self, start_s: float, end_s: float, *, steps: int, wait_s: float, gap_s: float) -> None:
+        step = (wait_s + gap_s) / steps if steps else 0.0
+        self._sums.in_bins += steps
+        self._sums.bins_wall_s += wait_s + gap_s
+        self._bins.add(
+            LoopBin(
+                start_s=start_s, end_s=end_s, steps=steps, wait_s=wait_s, gap_s=gap_s, wait_max_s=wait_s,
+                step_max_s=step if steps else wait_s + gap_s, step_min_s=step,
+            )  # fmt: skip
+        )
+
+
+def _merge_bins(first: LoopBin, second: LoopBin) -> LoopBin:
+    shortest = [item.step_min_s for item in (first, second) if item.steps]
+    return LoopBin(
+        start_s=first.start_s,
+        end_s=max(first.end_s, second.end_s),
+        steps=first.steps + second.steps,
+        wait_s=first.wait_s + second.wait_s,
+        gap_s=first.gap_s + second.gap_s,
+        wait_max_s=max(first.wait_max_s, second.wait_max_s),
+        step_max_s=max(first.step_max_s, second.step_max_s),
+        step_min_s=min(shortest, default=0.0),
+    )
+
+
+def _merge_epochs(first: EpochRecord | None, second: EpochRecord) -> EpochRecord:
+    if first is None:
+        return second
+    return replace(
+        first,
+        elements=first.elements + second.elements,
+        creation_s=first.creation_s + second.creation_s,
+        first_wait_s=max(first.first_wait_s, second.first_wait_s),
+        wait_s=first.wait_s + second.wait_s,
+        wall_s=first.wall_s + second.wall_s,
+    )
