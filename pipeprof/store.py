@@ -12,12 +12,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from pipeprof.errors import UserError
 from pipeprof.model.profile import PROFILE_SCHEMA, Control, Profile, RunInfo, TrialRecord, TrialState
+
+T = TypeVar("T")
 
 DEFAULT_ROOT = Path("reports")
 PROFILE_FILE = "profile.json"
@@ -58,6 +60,19 @@ class TrialEvent:
     trial: TrialRecord | None = None
     control: Control | None = None
     text: str = ""
+
+    @classmethod
+    def now(
+        cls,
+        event: str,
+        *,
+        deadline_s: float | None = None,
+        trial: TrialRecord | None = None,
+        control: Control | None = None,
+        text: str = "",
+    ) -> TrialEvent:
+        """Return an event that happens now."""
+        return cls(event=event, at_s=time.time(), deadline_s=deadline_s, trial=trial, control=control, text=text)
 
 
 class RunDirectory:
@@ -112,11 +127,11 @@ class RunDirectory:
 
     def script_end(self) -> ScriptEnd | None:
         """Return how the script ended, None while it runs or where it could not say."""
-        return self._read(SCRIPT_FILE, ScriptEnd)
+        return _read(self.path / SCRIPT_FILE, ScriptEnd)
 
     def process_end(self) -> ProcessEnd | None:
         """Return how the process ended."""
-        return self._read(END_FILE, ProcessEnd)
+        return _read(self.path / END_FILE, ProcessEnd)
 
     def events(self) -> tuple[TrialEvent, ...]:
         """Return the trials' stream; a last line that was cut short by a death is left out."""
@@ -139,20 +154,25 @@ class RunDirectory:
             UserError: there is no profile, or it cannot be read.
         """
         profile = _decode_profile(self.path / PROFILE_FILE)
-        controls, trials = _replay_events(self.events())
+        events = self.events()
+        controls, trials = _replay_events(events)
+        note = next((event.text for event in reversed(events) if event.event == "note"), profile.trials_note)
         run = _with_end(profile.run, self.script_end(), self.process_end())
-        return replace(profile, run=run, controls=(*profile.controls, *controls), trials=(*profile.trials, *trials))
+        return replace(
+            profile, run=run, controls=(*profile.controls, *controls), trials=(*profile.trials, *trials), trials_note=note
+        )
 
     def _write(self, name: str, content: bytes) -> None:
         temporary = self.path / f".{name}.{os.getpid()}"
         temporary.write_bytes(content)
         temporary.replace(self.path / name)
 
-    def _read(self, name: str, kind: type[Any]) -> Any:  # Any: msgspec decides by ``kind``
-        try:
-            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
-        except (OSError, msgspec.DecodeError):
-            return None
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def find_run(given: str | Path | None, root: Path = DEFAULT_ROOT) -> RunDirectory:
@@ -190,7 +210,9 @@ def _decode_profile(path: Path) -> Profile:
     if not isinstance(schema, str) or not schema.startswith("pipeprof.profile/"):
         raise UserError(f"{path} is not a pipeprof profile", "name a directory that pipeprof run made")
     if schema != PROFILE_SCHEMA:
-        raise UserError(f"{path} was written by a newer pipeprof ({schema}; this one reads {PROFILE_SCHEMA})", "upgrade pipeprof")
+        raise UserError(
+            f"{path} was written by a newer pipeprof ({schema}; this one reads {PROFILE_SCHEMA})", "upgrade pipeprof"
+        )
     try:
         return msgspec.convert(raw, Profile)
     except msgspec.ValidationError as error:
@@ -211,7 +233,9 @@ def _replay_events(events: Sequence[TrialEvent]) -> tuple[list[Control], list[Tr
 def _with_end(run: RunInfo, script: ScriptEnd | None, process: ProcessEnd | None) -> RunInfo:
     problems = run.problems + (process.problems if process else ())
     if script is not None:
-        return replace(run, exit_status=script.exit_status, ended=script.ended, wall_s=script.wall_s or run.wall_s, problems=problems)
+        return replace(
+            run, exit_status=script.exit_status, ended=script.ended, wall_s=script.wall_s or run.wall_s, problems=problems
+        )
     if process is not None:
         ended = "killed" if process.exit_status < 0 else "exited"
         return replace(run, exit_status=process.exit_status, ended=ended, wall_s=process.wall_s, problems=problems)

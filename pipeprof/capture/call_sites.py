@@ -21,8 +21,11 @@ from pipeprof.model.profile import CallSite, SourceFile
 
 _OWN_ROOT = str(Path(__file__).resolve().parents[1])
 _STDLIB_ROOTS = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+_TRANSPARENT = frozenset({"tensorflow", "keras", "tf_keras", "wrapt"})  # between the user's line and the dataset
 _MAX_CODE = 200
 _MAX_STACK = 8
+
+_Range = tuple[int, int, int, int]  # line, column, end line, end column
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class Origin:
 
     user: Spot | None  # the innermost frame of the user's own code
     library: Spot | None  # the innermost frame of an installed package, where that called TensorFlow
-    stack: tuple[tuple[str, int], ...]  # (file, instruction) of the user's frames, innermost first: tells two uses of a helper apart
+    stack: tuple[
+        tuple[str, int], ...
+    ]  # (file, instruction) of the user's frames, innermost first: tells two uses of a helper apart
     keras_role: str = ""  # "fit", "evaluate", "predict" where Keras made it
 
     @property
@@ -91,10 +96,8 @@ def kind_of_file(filename: str) -> str:
     parts = Path(filename).parts
     if "site-packages" in parts or "dist-packages" in parts:
         package = parts[max(i for i, part in enumerate(parts) if part in {"site-packages", "dist-packages"}) + 1]
-        return "internal" if package in {"tensorflow", "keras", "tf_keras", "wrapt"} else "library"
-    if any(_in_package(filename, root) for root in _STDLIB_ROOTS):
-        return "library"
-    if "__autograph_generated_file" in filename:
+        return "internal" if package in _TRANSPARENT else "library"
+    if "__autograph_generated_file" in filename or any(_in_package(filename, root) for root in _STDLIB_ROOTS):
         return "internal"
     return "user"
 
@@ -133,12 +136,19 @@ def _site(spot: Spot, editable: bool) -> CallSite | None:
     source = _source(path)
     if source is None:
         return CallSite(
-            file=path, line=line, column=column, end_line=end_line, end_column=end_column,
-            function=spot.code.co_qualname, code="", editable=False,
-        )  # fmt: skip
+            file=path,
+            line=line,
+            column=column,
+            end_line=end_line,
+            end_column=end_column,
+            function=spot.code.co_qualname,
+            code="",
+            editable=False,
+        )
     lines, calls = source
-    column = _characters(lines, line, column)
-    end_column = _characters(lines, end_line, end_column)
+    seen = (line, _characters(lines, line, column), end_line, _characters(lines, end_line, end_column))
+    call = calls.get(seen)
+    line, column, end_line, end_column = seen if call is None else call.range
     return CallSite(
         file=path,
         line=line,
@@ -146,9 +156,9 @@ def _site(spot: Spot, editable: bool) -> CallSite | None:
         end_line=end_line,
         end_column=end_column,
         function=spot.code.co_qualname,
-        code=_cut(lines, line, column, end_line, end_column)[:_MAX_CODE],
-        editable=editable and (line, column, end_line, end_column) in calls,
-        method_line=calls.get((line, column, end_line, end_column)),
+        code=_cut(lines, line, column, end_line, end_column)[-_MAX_CODE:],
+        editable=editable and call is not None,
+        method_line=None if call is None else call.method_line,
     )
 
 
@@ -162,9 +172,17 @@ def _position(spot: Spot) -> tuple[int, int, int, int] | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call in a source file: its whole range, and the line of the function's name."""
+
+    range: _Range
+    method_line: int
+
+
 @lru_cache(maxsize=256)
-def _source(path: str) -> tuple[tuple[str, ...], dict[tuple[int, int, int, int], int]] | None:
-    """Return a file's lines, and the line of the function's name for every call range in it (columns in characters)."""
+def _source(path: str) -> tuple[tuple[str, ...], dict[_Range, _Call]] | None:
+    """Return a file's lines and its calls by the ranges that Python gives them (columns in characters)."""
     try:
         with tokenize.open(path) as stream:
             text = stream.read()
@@ -172,15 +190,24 @@ def _source(path: str) -> tuple[tuple[str, ...], dict[tuple[int, int, int, int],
     except (OSError, SyntaxError, ValueError):
         return None
     lines = tuple(text.split("\n"))
-    return lines, dict(_call_ranges(tree, lines))
+    return lines, dict(_calls(tree, lines))
 
 
-def _call_ranges(tree: ast.AST, lines: tuple[str, ...]) -> Iterator[tuple[tuple[int, int, int, int], int]]:
+def _calls(tree: ast.AST, lines: tuple[str, ...]) -> Iterator[tuple[_Range, _Call]]:
+    """Yield every call under its range; a chain over several lines also under the range that begins at its method's name.
+
+    That shorter range is what CPython's instructions carry when the name stands on a later line than the chain's start.
+    """
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.end_lineno is not None and node.end_col_offset is not None:
-            start = _characters(lines, node.lineno, node.col_offset)
-            end = _characters(lines, node.end_lineno, node.end_col_offset)
-            yield (node.lineno, start, node.end_lineno, end), node.func.end_lineno or node.lineno
+        if not isinstance(node, ast.Call) or node.end_lineno is None or node.end_col_offset is None:
+            continue
+        end = (node.end_lineno, _characters(lines, node.end_lineno, node.end_col_offset))
+        name_line = node.func.end_lineno or node.lineno
+        call = _Call((node.lineno, _characters(lines, node.lineno, node.col_offset), *end), name_line)
+        yield call.range, call
+        if isinstance(node.func, ast.Attribute) and node.func.end_col_offset is not None:
+            name_end = _characters(lines, name_line, node.func.end_col_offset)
+            yield (name_line, name_end - len(node.func.attr), *end), call
 
 
 def _characters(lines: tuple[str, ...], line: int, offset: int) -> int:

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 
+from pipeprof.capture.model_tree import Snapshot
 from pipeprof.capture.steps import LoopRecorder
 
 _GAPS_KEPT = 100  # TensorFlow keeps the last 100
@@ -83,8 +84,19 @@ class _IteratorState:
     root_elements: int = 0
     last_poll_s: float | None = None
     owed_s: float = 0.0
+    idle_until_s: float | None = None  # the last poll that saw no stage at work
+    first_element_s: float | None = None  # the first poll that saw an element
     own_s: deque[float] = field(default_factory=lambda: deque(maxlen=50))
     is_first_span: bool = True
+
+    def first_wait_s(self, length_s: float) -> float | None:
+        """Return the wait for the first element of the run, as the polls saw it.
+
+        The first step's span cannot tell: it holds the tracing of the graph too.
+        """
+        if self.first_element_s is None or self.idle_until_s is None:
+            return None
+        return min(length_s, self.first_element_s - self.idle_until_s)
 
 
 class Consumption:
@@ -118,19 +130,23 @@ class Consumption:
             state.recorder.end_of_data(event.iterator, event.end_s - event.start_s, event.start_s)
             self._ended[event.thread] = (state.recorder, event.end_s)
 
-    def poll(self, iterator: int, now_s: float, root_elements: int, gaps_us: tuple[int, ...]) -> int:
+    def poll(self, iterator: int, now_s: float, snapshot: Snapshot) -> int:
         """Take a snapshot's consumer side; return how many new gaps it held."""
         state = self._iterators.get(iterator)
         if state is None:
             return 0
-        fresh = _fresh_gaps(state.window, gaps_us)
-        state.window = gaps_us
+        fresh = _fresh_gaps(state.window, snapshot.gaps_us)
+        state.window = snapshot.gaps_us
+        if state.first_element_s is None and snapshot.root_elements:
+            state.first_element_s = now_s
+        elif not snapshot.is_busy:
+            state.idle_until_s = now_s
         if not state.by_python:
             state.gaps.extend(gap * 1e-6 for gap in fresh)
             if state.by_keras:
                 self._settle(iterator, state)
             else:
-                self._poll_block(state, now_s, root_elements)
+                self._poll_block(state, now_s, snapshot.root_elements)
         return len(fresh)
 
     def finish(self, iterator: int) -> None:
@@ -207,8 +223,9 @@ class Consumption:
         elif state.own_s:
             own = min(length, median(state.own_s))
         state.spans.popleft()
-        # The first step's span holds the tracing of the graph, which is no waiting for input.
-        wait = None if own is None or (state.is_first_span and state.recorder.elements == 0) else length - own
+        wait = None if own is None else length - own
+        if state.is_first_span and state.recorder.elements == 0:
+            wait = state.first_wait_s(length)
         state.is_first_span = False
         gap = length - (wait or 0.0) + (between or 0.0)
         state.recorder.step(iterator, span.start_s, wait, gap)

@@ -14,14 +14,34 @@ _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func",
 _PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 _RANDOM_OPS = frozenset(
     {
-        "RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomShuffle", "Multinomial",
-        "RandomGamma", "RandomGammaGrad", "RandomPoisson", "RandomPoissonV2", "ParameterizedTruncatedNormal",
-        "SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", "RandomCrop", "RngReadAndSkip", "RngSkip",
-        "StatefulUniform", "StatefulUniformFullInt", "StatefulUniformInt", "StatefulStandardNormal",
-        "StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulRandomBinomial", "NonDeterministicInts",
-        "RandomDataset", "RandomDatasetV2",
+        "RandomUniform",
+        "RandomUniformInt",
+        "RandomStandardNormal",
+        "TruncatedNormal",
+        "RandomShuffle",
+        "Multinomial",
+        "RandomGamma",
+        "RandomGammaGrad",
+        "RandomPoisson",
+        "RandomPoissonV2",
+        "ParameterizedTruncatedNormal",
+        "SampleDistortedBoundingBox",
+        "SampleDistortedBoundingBoxV2",
+        "RandomCrop",
+        "RngReadAndSkip",
+        "RngSkip",
+        "StatefulUniform",
+        "StatefulUniformFullInt",
+        "StatefulUniformInt",
+        "StatefulStandardNormal",
+        "StatefulStandardNormalV2",
+        "StatefulTruncatedNormal",
+        "StatefulRandomBinomial",
+        "NonDeterministicInts",
+        "RandomDataset",
+        "RandomDatasetV2",
     }
-)  # fmt: skip
+)
 _ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter")
 # Stateful by TensorFlow's registry, and yet no reason for it to run a map one call at a time.
 _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})

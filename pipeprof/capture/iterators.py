@@ -19,6 +19,8 @@ from pipeprof.capture.model_tree import Snapshot, TreeReader
 from pipeprof.capture.pipelines import PipelineEntry
 from pipeprof.capture.runtime import IteratorCounters
 
+_YOUNG_S = 10.0
+
 
 @dataclass(slots=True)
 class _Watched:
@@ -28,6 +30,7 @@ class _Watched:
     pipeline: PipelineEntry
     reference: weakref.ref[Any]
     handle: Any
+    made_s: float
     reader: TreeReader = field(default_factory=TreeReader)
     counters: IteratorCounters = field(default_factory=IteratorCounters)
     delivered: int = 0
@@ -61,15 +64,17 @@ class IteratorBook:
 
     @property
     def is_starting(self) -> bool:
-        """Whether an iterator has not delivered its first element yet."""
-        return any(item.delivered == 0 and not item.unreadable for item in list(self._watched.values()))
+        """Whether a pipeline is about to deliver its very first element."""
+        now = self._clock()
+        first = (item for item in list(self._watched.values()) if not item.pipeline.recorder.elements)
+        return any(not item.delivered and not item.unreadable and now - item.made_s < _YOUNG_S for item in first)
 
     def add(self, iterator: Any, pipeline: PipelineEntry, clock: Callable[[], float]) -> int:
         """Watch an iterator and return its number."""
         number = next(self._numbers)
         self._clock = clock
         reference = weakref.ref(iterator, lambda _gone: self._died(number))
-        self._watched[number] = _Watched(number, pipeline, reference, iterator._iterator_resource)
+        self._watched[number] = _Watched(number, pipeline, reference, iterator._iterator_resource, clock())
         self._by_object[iterator] = number
         return number
 

@@ -49,6 +49,11 @@ class Snapshot:
         """Elements that the consumer has received."""
         return self.samples[0].elements if self.samples else 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any stage has begun to work."""
+        return any(sample.elements or sample.busy_s > 0 for sample in self.samples)
+
 
 class TreeReader:
     """Turns model protos of one iterator into snapshots with stable positions."""

@@ -90,6 +90,11 @@ class PipelineBook:
                 entry.dataset = None
                 entry.kept_reason = "not kept: its cache holds too much memory"
 
+    def release(self) -> None:
+        """Let go of every dataset that was kept."""
+        for entry in self.all():
+            entry.dataset = None
+
     def _match(self, dataset: Any, role: str) -> PipelineEntry:
         tree = self._registry.read_tree(dataset)
         where = tree.origin.stack if tree.origin is not None else (id(dataset),)

@@ -51,7 +51,7 @@ class ProfileMaker:
         self._facts = facts
         self._registry = registry
         self._pipelines = pipelines
-        self._host: Host = host_facts()
+        self.host: Host = host_facts()
         self._digests: dict[str, SourceFile | None] = {}
 
     def make(
@@ -73,7 +73,7 @@ class ProfileMaker:
             started_at=facts.started_at,
             working_directory=facts.working_directory,
             versions=_versions(),
-            host=replace(self._host, gpus=tuple(gpu.name for gpu in gpus)),
+            host=replace(self.host, gpus=tuple(gpu.name for gpu in gpus)),
             wall_s=wall_s,
             capture_overhead_share=overhead_share,
             problems=tuple(problems),
@@ -127,7 +127,9 @@ def _with_calls(stage: WrittenStage, totals: Mapping[str, PythonCalls]) -> Writt
     if not calls:
         return stage
     summed = PythonCalls(
-        calls=sum(item.calls for item in calls), wall_s=sum(item.wall_s for item in calls), cpu_s=sum(item.cpu_s for item in calls)
+        calls=sum(item.calls for item in calls),
+        wall_s=sum(item.wall_s for item in calls),
+        cpu_s=sum(item.cpu_s for item in calls),
     )
     return replace(stage, python=summed)
 

@@ -60,10 +60,9 @@ class PipelineCounters:
         for sample in snapshot.samples:
             before = previous.get(sample.number)
             self._add_sample(sample, before, current)
-            if sample.parent is not None and sample.parent in previous:  # a child that is new was made since then
+            if sample.parent is not None and before is not None and sample.parent in previous:
                 key = (sample.parent, sample.position)
-                delivered = sample.elements - (before.elements if before else 0)
-                children[key] = children.get(key, 0) + delivered
+                children[key] = children.get(key, 0) + sample.elements - before.elements
         for (parent, position), count in children.items():
             totals = self._totals[position]
             totals.pair_children += count

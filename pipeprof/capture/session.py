@@ -28,6 +28,8 @@ from pipeprof.settings import Settings
 
 _FASTEST_HZ = 50.0
 _CHECKPOINT_S = 1.0
+_JOIN_S = 10.0  # a sampler that is stuck inside TensorFlow is left behind
+_GAPS_AT_RISK = 50  # TensorFlow keeps the last 100 gaps: sample faster when half of them are new
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
 
 
@@ -64,6 +66,12 @@ class CaptureSession:
         self._last_cpu: tuple[float, float] | None = None
         self._hz = settings.sample_hz
 
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """What the process may use: the cgroup's limit, else the machine's memory."""
+        host = self._maker.host
+        return host.memory_limit_bytes or host.memory_bytes
+
     # --- life ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -78,15 +86,19 @@ class CaptureSession:
         self.active = False
         self._stop.set()
         if self._thread is not None and self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=_JOIN_S)
         self._patches.uninstall()
         self._python_calls.uninstall()
-        with self._lock:
+        held = self._lock.acquire(timeout=_JOIN_S)
+        try:
             self._guard("the last sample", self._sample)
             self._drain()
             self._consumption.finish_all(self.now())
             self._iterators.clear()
             profile = self._freeze()
+        finally:
+            if held:
+                self._lock.release()
         self._guard("closing the GPU sampler", self._gpu.close)
         return profile
 
@@ -169,13 +181,14 @@ class CaptureSession:
         for reading in self._iterators.readings():
             pipeline = reading.pipeline
             pipeline.add(reading.counters, reading.snapshot)
-            gaps = self._consumption.poll(reading.number, reading.at_s, reading.snapshot.root_elements, reading.snapshot.gaps_us)
-            busiest = max(busiest, gaps, 50 if reading.counters.vanished else 0)
+            gaps = self._consumption.poll(reading.number, reading.at_s, reading.snapshot)
+            busiest = max(busiest, gaps, _GAPS_AT_RISK if reading.counters.vanished else 0)
             if reading.is_last:
                 self._drain()
                 self._consumption.finish(reading.number)
         self._share_cpu()
-        wanted = _FASTEST_HZ if busiest >= 50 or self._iterators.is_starting else self._settings.sample_hz
+        self.pipelines.drop_outgrown()
+        wanted = _FASTEST_HZ if busiest >= _GAPS_AT_RISK or self._iterators.is_starting else self._settings.sample_hz
         self._hz = wanted if wanted > self._hz else max(wanted, self._hz * 0.8)
 
     def _drain(self) -> None:

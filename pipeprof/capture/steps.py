@@ -30,9 +30,13 @@ class _Epoch:
 
     def freeze(self) -> EpochRecord:
         return EpochRecord(
-            start_s=self.start_s, elements=self.elements, creation_s=self.creation_s,
-            first_wait_s=self.first_wait_s, wait_s=self.wait_s, wall_s=self.wall_s,
-        )  # fmt: skip
+            start_s=self.start_s,
+            elements=self.elements,
+            creation_s=self.creation_s,
+            first_wait_s=self.first_wait_s,
+            wait_s=self.wait_s,
+            wall_s=self.wall_s,
+        )
 
 
 @dataclass(slots=True)
@@ -212,9 +216,15 @@ class LoopRecorder:
         self._sums.bins_wall_s += wait_s + gap_s
         self._bins.add(
             LoopBin(
-                start_s=start_s, end_s=end_s, steps=steps, wait_s=wait_s, gap_s=gap_s, wait_max_s=wait_s,
-                step_max_s=step if steps else wait_s + gap_s, step_min_s=step,
-            )  # fmt: skip
+                start_s=start_s,
+                end_s=end_s,
+                steps=steps,
+                wait_s=wait_s,
+                gap_s=gap_s,
+                wait_max_s=wait_s,
+                step_max_s=step if steps else wait_s + gap_s,
+                step_min_s=step,
+            )
         )
 
 

@@ -396,6 +396,7 @@ class TrialRecord:
     epochs_compared: int = 0
     elements_note: str = ""
     fill_s: float | None = None  # a cache's first epoch, beyond the baseline's
+    epoch_steps: int | None = None  # steps of one epoch, where the data set is finite
     memory_bytes: int | None = None  # growth of resident memory while it ran
     on_top_of: tuple[str, ...] = ()  # ids of trials whose changes were kept beneath this one
     wall_s: float = 0.0
@@ -412,4 +413,5 @@ class Profile:
     gpus: tuple[GpuSeries, ...] = ()
     controls: tuple[Control, ...] = ()
     trials: tuple[TrialRecord, ...] = ()
+    trials_note: str = ""  # why nothing was tried, where nothing was
     children_not_observed: int = 0

@@ -1,0 +1,152 @@
+"""Recommendations: from findings to changes, each with its prediction; pure.
+
+One finding leads to at most one change here; what the trials showed is put beside it later. Changes that cannot be made
+mechanically are recommended too, as ``manual`` and with the reason why nothing was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from pipeprof.advise.changes import find_change
+from pipeprof.analysis.prediction import predict
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
+from pipeprof.model.profile import Change, TrialRecord, TrialState
+
+MANUAL = {
+    "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
+    "move_cache": "Move the cache above the random stages",
+}
+_MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
+_LARGEST_POOL_PER_CORE = 16
+
+
+def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommendation, ...]:
+    """Return the changes that the findings lead to, those with the largest predicted gain first."""
+    found: dict[tuple[str, str, str], Recommendation] = {}
+    for finding in findings:
+        made = _from_finding(analysis, finding)
+        if made is None:
+            continue
+        key = (made.change.kind, made.pipeline_id or "", made.stage_id or "")
+        known = found.get(key)
+        found[key] = made if known is None else replace(known, findings=(*known.findings, finding.code))
+    ordered = sorted(found.values(), key=lambda item: -(item.predicted.speedup if item.predicted else 0.0))
+    return tuple(_with_trial(item, analysis.profile.trials) for item in ordered)
+
+
+def recommendation_id(change: Change, pipeline_id: str, stage_id: str) -> str:
+    """Return the id that ties a recommendation to its trial: the same Profile gives the same id."""
+    return f"{change.kind}-{pipeline_id}-{stage_id}"
+
+
+def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None:
+    maker = _MAKERS.get(finding.code)
+    view = next((item for item in analysis.pipelines if item.record.id == finding.pipeline_id), None)
+    if maker is None or view is None or finding.stage_id is None:
+        return None
+    stage = view.stage(finding.stage_id)
+    change = maker(analysis, view, stage)
+    if change.kind in MANUAL:
+        return _manual(change, finding)
+    kind = find_change(change.kind)
+    safety, caution = kind.safety(view, stage.id, change.params)
+    memory = kind.memory_bytes(view, stage.id, change.params)
+    return Recommendation(
+        id=recommendation_id(change, view.record.id, stage.id),
+        findings=(finding.code,),
+        change=change,
+        title=kind.title(view, stage.id, change.params),
+        safety=safety,
+        caution=caution,
+        call_site=finding.call_site,
+        pipeline_id=view.record.id,
+        stage_id=stage.id,
+        predicted=predict(analysis, view, stage.id, change),
+        memory_bytes=memory,
+        trial=Trial(state=TrialState.NOT_TRIED, reason="trials were not run"),
+    )
+
+
+def _manual(change: Change, finding: Finding) -> Recommendation:
+    return Recommendation(
+        id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
+        findings=(finding.code,),
+        change=change,
+        title=MANUAL[change.kind],
+        safety=Safety.MANUAL,
+        call_site=finding.call_site,
+        pipeline_id=finding.pipeline_id,
+        stage_id=finding.stage_id,
+        trial=Trial(state=TrialState.NOT_TRIED, reason=_MANUAL_REASON),
+        diff_reason=f"There is no patch: {_MANUAL_REASON}.",
+    )
+
+
+def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -> Recommendation:
+    """Put a trial beside its recommendation; a confirmed one is accepted unless it changes the data."""
+    record = next((item for item in trials if item.id == recommendation.id), None)
+    if record is None:
+        return recommendation
+    trial = Trial(
+        state=record.state,
+        method=record.method,
+        reason=record.reason,
+        speedup=record.speedup,
+        low=record.low,
+        high=record.high,
+        pairs=record.pairs,
+        elements=record.elements,
+        elements_compared=record.elements_compared,
+        epochs_compared=record.epochs_compared,
+        elements_note=record.elements_note,
+        noise_low=record.noise_low,
+        noise_high=record.noise_high,
+        fill_s=record.fill_s,
+        memory_bytes=record.memory_bytes,
+        on_top_of=record.on_top_of,
+    )
+    return replace(
+        recommendation,
+        trial=trial,
+        accepted=record.state is TrialState.CONFIRMED,
+        break_even_epochs=_break_even(record),
+    )
+
+
+def _break_even(record: TrialRecord) -> float | None:
+    """Return after how many epochs the time to fill a cache is earned back; None where nothing is filled."""
+    gained = (record.baseline_step_s or 0.0) - (record.candidate_step_s or 0.0)
+    if record.fill_s is None or record.epoch_steps is None or gained <= 0:
+        return None
+    return 1.0 + max(0.0, record.fill_s) / (gained * record.epoch_steps)
+
+
+def _parallel_calls(analysis: Analysis, view: PipelineView, stage: StageView) -> Change:
+    del analysis, view, stage
+    return Change(kind="parallel_calls", params={"num_parallel_calls": -1})
+
+
+def _thread_pool(analysis: Analysis, view: PipelineView, stage: StageView) -> Change:
+    """Ask for as many threads as keep up with the consumer, by the next power of two, at most 16 per core."""
+    cores = analysis.profile.run.host.cores
+    needed = 1.5 * (stage.busy_s_per_step or 0.0) / max(view.gap_s or 0.0, 1e-4)
+    wanted = 2 ** math.ceil(math.log2(max(needed, 4.0 * cores)))
+    return Change(kind="thread_pool", params={"private_threadpool_size": int(min(wanted, _LARGEST_POOL_PER_CORE * cores))})
+
+
+def _of_kind(kind: str) -> Callable[[Analysis, PipelineView, StageView], Change]:
+    return lambda _analysis, _view, _stage: Change(kind=kind)
+
+
+_MAKERS: dict[str, Callable[[Analysis, PipelineView, StageView], Change]] = {
+    "PP201": _parallel_calls,
+    "PP202": _thread_pool,
+    "PP401": _of_kind("cache"),
+    "PP402": _of_kind("move_cache"),
+    "PP501": _of_kind("replace_python"),
+    "PP601": _of_kind("vectorize"),
+}

@@ -1,0 +1,371 @@
+"""The search: try the recommended changes on the user's own pipeline, keep what is confirmed, revert the rest.
+
+First the loop as it is is replayed against the same loop fed one ready element (the ceiling, and the check that the replay
+reproduces the run at all). Then changes are tried in the order of predicted gain, each on top of those that were kept; the
+elements are compared before anything is timed. Every start and result is streamed, so that a death loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeprof.advise.changes import find_change
+from pipeprof.advise.consumer import gaps_from_histogram
+from pipeprof.advise.equivalence import Equivalence, compare
+from pipeprof.advise.match import match_stages
+from pipeprof.advise.pairing import TrialPlan
+from pipeprof.advise.recommend import MANUAL, recommend
+from pipeprof.advise.replay import Drive, WarmUp, measure_alone
+from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.trial import TrialOutcome, measure_control, reproduces, run_trial
+from pipeprof.analysis import analyse
+from pipeprof.analysis.significance import Interval
+from pipeprof.errors import TrialError
+from pipeprof.model.analysis import Analysis, PipelineView
+from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.profile import Control, ElementsState, Profile, TrialRecord, TrialState
+from pipeprof.rules.engine import judge
+from pipeprof.settings import Settings
+from pipeprof.store import TrialEvent
+
+Progress = Callable[[str, float], None]
+
+_GAPS = 512  # of the consumer, drawn from the measured distribution
+_SEED = 20_240_229
+_CONTROL_SHARE = 0.3  # of the whole budget
+_LEAST_TRIAL_S = 6.0
+_COMPARED = 512  # elements
+_COMPARE_S = 8.0
+_GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
+_FATAL = frozenset({ElementsState.DIFFERENT})
+_KEPT = frozenset({Safety.SAFE, Safety.USES_MEMORY})
+
+
+@dataclass(slots=True)
+class _Bench:
+    """What all trials of one pipeline share."""
+
+    view: PipelineView
+    plan: TrialPlan
+    names: Mapping[str, str]
+    current: Replayable
+    kept: list[str]
+    noise: Interval | None = None
+    idle_scale: float | None = None
+
+
+class Search:
+    """Tries changes within a budget."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        datasets: Mapping[str, Any],
+        settings: Settings,
+        stream: Callable[[TrialEvent], None],
+        on_progress: Progress = lambda _text, _share: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            profile: what was measured.
+            datasets: the datasets that were kept, by pipeline.
+            settings: the budget, and whether Python functions may run again.
+            stream: takes every event as it happens.
+            on_progress: takes a text and the share of the budget that is used.
+        """
+        self._profile = profile
+        self._datasets = datasets
+        self._settings = settings
+        self._stream = stream
+        self._on_progress = on_progress
+        self._started = time.monotonic()
+        self._stop = threading.Event()
+        self._broken = ""  # a reason why nothing more can be measured in this process
+
+    @property
+    def _left_s(self) -> float:
+        return self._settings.budget_s - (time.monotonic() - self._started)
+
+    def run(self) -> None:
+        """Try everything; an interruption (Ctrl-C) is noted and passed on."""
+        analysis = analyse(self._profile)
+        view = analysis.train
+        try:
+            if view is None:
+                self._note("no tf.data pipeline was iterated")
+            else:
+                self._try_pipeline(analysis, view)
+        except KeyboardInterrupt:
+            self._stop.set()
+            self._note("the trials were skipped (Ctrl-C)")
+            raise
+
+    def _try_pipeline(self, analysis: Analysis, view: PipelineView) -> None:
+        try:
+            bench = self._prepare(analysis, view)
+        except TrialError as error:
+            self._note(f"nothing was tried: {error}")
+            self._refuse_all(analysis, str(error))
+            return
+        with bench.current.preserve_random_state():
+            control = self._measure_control(bench)
+            if control is not None:
+                self._stream(TrialEvent.now("control", control=control))
+                self._profile = replace(self._profile, controls=(*self._profile.controls, control))
+                analysis = analyse(self._profile)
+            reason = "" if control is None or control.reproduces_run else control.reason
+            self._try_all(bench, analysis, reason)
+
+    # --- preparing ----------------------------------------------------------------------------------------------
+
+    def _prepare(self, analysis: Analysis, view: PipelineView) -> _Bench:
+        """Make the pipeline replayable and the consumer that stands for the training step.
+
+        Raises:
+            TrialError: it cannot be replayed.
+        """
+        record = view.record
+        dataset = self._datasets.get(record.id)
+        if dataset is None:
+            raise TrialError(record.kept_reason or "the pipeline's dataset was not kept")
+        if record.loop.method == "gaps" and not record.loop.steps_in_bins:
+            raise TrialError("no step was measured")
+        limit = analysis.resources.memory_limit_bytes
+        with _silence_tensorflow():
+            current = Replayable.of(dataset, limit)
+        if current.has_python and not self._settings.replay_python:
+            raise TrialError("the pipeline calls Python functions, and --no-replay-python forbids to run them again")
+        names = match_stages(current.graph, record.written, record.output)
+        plan = TrialPlan(
+            gaps=gaps_from_histogram(record.loop.gap_histogram, _GAPS, _SEED),
+            cores=self._profile.run.host.cores,
+            budget_s=max(_LEAST_TRIAL_S, self._settings.budget_s * _CONTROL_SHARE),
+            epoch_steps=self._epoch_steps(view),
+        )
+        own_cpu = self._pipeline_cpu(current, plan)
+        total = view.cpu_s_per_step
+        cpu = max(0.0, total - own_cpu) if total is not None and own_cpu is not None else 0.0
+        return _Bench(view, replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0))), names, current, [])
+
+    @staticmethod
+    def _epoch_steps(view: PipelineView) -> int | None:
+        output = next(stage for stage in view.record.written if stage.id == view.record.output)
+        return output.cardinality if output.cardinality > 0 else None
+
+    def _pipeline_cpu(self, current: Replayable, plan: TrialPlan) -> float | None:
+        """Return the CPU seconds of one element of the pipeline alone, None where it cannot be driven."""
+        self._progress("measuring the pipeline alone")
+        drive = Drive(current.load, epoch_elements=plan.epoch_steps)
+        watchdog = threading.Timer(self._settings.budget_s / 4, self._stop.set)
+        watchdog.start()
+        try:
+            block = measure_alone(drive, WarmUp(cap_s=1.5), self._stop, seconds=1.0)
+        except TrialError:
+            raise
+        except Exception as error:
+            raise TrialError(
+                f"its replay failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"
+            ) from error
+        finally:
+            watchdog.cancel()
+            self._stop.clear()
+        return block.cpu_s / block.steps if block.steps else None
+
+    def _measure_control(self, bench: _Bench) -> Control | None:
+        """Measure the ceiling; None where that could not be done, with a note that says why."""
+        current = bench.current
+        self._stream(TrialEvent.now("note", text=""))
+        try:
+            control = measure_control(
+                current.load,
+                lambda: current.load().take(1).cache().repeat(),
+                bench.plan,
+                bench.view.record.id,
+                self._stop,
+                self._progress_of("measuring the ceiling"),
+            )
+        except TrialError as error:
+            self._note(f"the ceiling was not measured: {error}")
+            return None
+        bench.noise = Interval((control.noise_low * control.noise_high) ** 0.5, control.noise_low, control.noise_high)
+        view = bench.view
+        wait_share = (view.wait_s or 0.0) / view.step_s if view.step_s else 0.0
+        same, why = reproduces(
+            view.step_s or 0.0, wait_share, control.baseline_step_s, control.baseline_wait_share, bench.noise
+        )
+        return replace(control, reproduces_run=same, reason=why)
+
+    # --- trying -------------------------------------------------------------------------------------------------
+
+    def _try_all(self, bench: _Bench, analysis: Analysis, reason: str) -> None:
+        tried: set[str] = set()
+        while True:
+            waiting = [item for item in self._recommendations(analysis) if item.id not in tried]
+            if not waiting:
+                return
+            item = waiting[0]
+            tried.add(item.id)
+            why = reason or self._broken or self._why_not(item, bench)
+            record = self._refused(item, why) if why else self._try_one(bench, analysis, item)
+            self._stream(TrialEvent.now("result", trial=record))
+            self._profile = replace(self._profile, trials=(*self._profile.trials, record))
+
+    def _recommendations(self, analysis: Analysis) -> tuple[Recommendation, ...]:
+        return recommend(analysis, judge(analysis).findings)
+
+    def _why_not(self, item: Recommendation, bench: _Bench) -> str:
+        """Return why a change is not tried, empty where it can be."""
+        if item.change.kind in MANUAL:
+            return item.trial.reason
+        if item.pipeline_id != bench.view.record.id:
+            return "only the training pipeline is tried"
+        if item.safety not in _KEPT:
+            return f"it is not tried without being asked for: {item.caution}"
+        if self._left_s < _LEAST_TRIAL_S:
+            return "the budget was used up (give more with --budget)"
+        return ""
+
+    def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> TrialRecord:
+        began = time.monotonic()
+        budget = max(_LEAST_TRIAL_S, min(self._left_s - 2.0, self._settings.budget_s * 0.45))
+        plan = replace(
+            bench.plan,
+            budget_s=budget,
+            noise=bench.noise,
+            idle_scale=bench.idle_scale,
+            fills_cache=self._holds_cache(bench, item),
+        )
+        record = self._record(item, TrialState.NOT_TRIED, "it was being tried", bench)
+        self._stream(TrialEvent.now("start", trial=record, deadline_s=plan.hard_deadline_s + _COMPARE_S + _GRACE_S))
+        try:
+            with _silence_tensorflow():
+                changed = self._rewrite(bench.current, bench.names, item)
+                self._check_shared(bench, analysis, item)
+            self._progress(f"comparing the elements: {item.title}")
+            same = self._compare(bench.current, changed)
+        except TrialError as error:
+            return self._refused(item, str(error))
+        if same.state in _FATAL:
+            return self._described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
+        outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
+        record = self._described(_with_outcome(record, outcome, plan), same)
+        record = replace(record, wall_s=time.monotonic() - began)
+        if outcome.left_behind:
+            self._broken = "an earlier trial hangs and still holds the process"
+        if record.state is TrialState.CONFIRMED:
+            bench.current = changed
+            bench.kept.append(item.id)
+            bench.idle_scale = outcome.idle_scale
+        return record
+
+    def _rewrite(self, current: Replayable, names: Mapping[str, str], item: Recommendation) -> Replayable:
+        return find_change(item.change.kind).rewrite(current, names, item.stage_id or "", item.change.params)
+
+    def _compare(self, current: Replayable, changed: Replayable) -> Equivalence:
+        return compare(
+            current, changed, limit_elements=_COMPARED, epochs=2, time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4))
+        )
+
+    def _holds_cache(self, bench: _Bench, item: Recommendation) -> bool:
+        return item.change.kind == "cache" or any(stage.op == "cache" for stage in bench.view.record.written)
+
+    def _check_shared(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> None:
+        """A call can make several pipelines: the change must be right for each of them.
+
+        Raises:
+            TrialError: it is not, or that cannot be known.
+        """
+        site = bench.view.stage(item.stage_id or "").stage.call_site
+        for other in analysis.pipelines:
+            twin = next((view for view in other.stages if site is not None and view.stage.call_site == site), None)
+            if other.record.id == bench.view.record.id or twin is None:
+                continue
+            dataset = self._datasets.get(other.record.id)
+            if dataset is None:
+                raise TrialError(f"the same call makes another pipeline, which was not kept: {other.record.kept_reason}")
+            original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
+            names = match_stages(original.graph, other.record.written, other.record.output)
+            changed = find_change(item.change.kind).rewrite(original, names, twin.id, item.change.params)
+            if self._compare(original, changed).state in _FATAL:
+                raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    def _refuse_all(self, analysis: Analysis, reason: str) -> None:
+        for item in self._recommendations(analysis):
+            why = item.trial.reason if item.change.kind in MANUAL else reason
+            self._stream(TrialEvent.now("result", trial=self._refused(item, why)))
+
+    def _refused(self, item: Recommendation, reason: str) -> TrialRecord:
+        return self._record(item, TrialState.NOT_TRIED, reason, None)
+
+    def _record(self, item: Recommendation, state: TrialState, reason: str, bench: _Bench | None) -> TrialRecord:
+        return TrialRecord(
+            id=item.id,
+            pipeline_id=item.pipeline_id or "",
+            stage_id=item.stage_id or "",
+            change=item.change,
+            state=state,
+            reason=reason,
+            on_top_of=tuple(bench.kept) if bench is not None else (),
+        )
+
+    @staticmethod
+    def _described(record: TrialRecord, same: Equivalence) -> TrialRecord:
+        return replace(
+            record,
+            elements=same.state,
+            elements_compared=same.elements_compared,
+            epochs_compared=same.epochs_compared,
+            elements_note=same.note,
+        )
+
+    def _note(self, text: str) -> None:
+        self._stream(TrialEvent.now("note", text=text))
+
+    def _progress(self, text: str) -> None:
+        self._on_progress(text, 1 - max(0.0, self._left_s) / self._settings.budget_s)
+
+    def _progress_of(self, prefix: str) -> Progress:
+        return lambda text, _share: self._progress(f"{prefix}: {text}")
+
+
+def _with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -> TrialRecord:
+    return replace(
+        record,
+        state=outcome.state,
+        reason=outcome.reason,
+        speedup=outcome.speedup,
+        low=outcome.low,
+        high=outcome.high,
+        pairs=outcome.pairs,
+        baseline_step_s=outcome.baseline_step_s,
+        candidate_step_s=outcome.candidate_step_s,
+        baseline_cpu_s=outcome.baseline_cpu_s,
+        candidate_cpu_s=outcome.candidate_cpu_s,
+        noise_low=outcome.noise.low if outcome.noise else None,
+        noise_high=outcome.noise.high if outcome.noise else None,
+        fill_s=outcome.fill_s,
+        memory_bytes=outcome.memory_bytes,
+        epoch_steps=plan.epoch_steps,
+    )
+
+
+@contextlib.contextmanager
+def _silence_tensorflow() -> Iterator[None]:
+    """Keep Python-side warnings of traced functions out of the log while a pipeline is rewritten."""
+    import logging
+
+    logger = logging.getLogger("tensorflow")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

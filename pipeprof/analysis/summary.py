@@ -1,0 +1,108 @@
+"""Summaries of a run: its steps, its resources and its time line, from the bins of the Profile."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from pipeprof.analysis.histograms import quantile
+from pipeprof.analysis.significance import share_interval
+from pipeprof.model.diagnosis import Gpu, Resources, Steps, TimelinePoint
+from pipeprof.model.profile import MAX_BINS, GpuSeries, PipelineRecord, Profile
+
+_MIN_BINS = 3
+
+
+def summarise_steps(record: PipelineRecord | None) -> Steps:
+    """Summarise the loop that the verdict is about.
+
+    The wait share is of the loop's wall time after the first step; the making of iterators and the first wait of each
+    later epoch are in it, since a per-step median would hide them. Its interval is at 90 %.
+    """
+    if record is None:
+        return Steps(count=0)
+    loop = record.loop
+    wall = sum(item.wait_s + item.gap_s for item in loop.bins)
+    share = low = high = boundary = None
+    if len(loop.bins) >= _MIN_BINS and wall > 0 and loop.seen_share > 0:
+        interval = share_interval([(item.wait_s, item.wait_s + item.gap_s) for item in loop.bins])
+        share, low, high = (min(1.0, max(0.0, value)) for value in (interval.value, interval.low, interval.high))
+        boundary = min(share, loop.boundary_wait_s / wall)
+    return Steps(
+        count=loop.elements,
+        median_s=quantile(loop.steps_histogram, 0.5),
+        p95_s=quantile(loop.steps_histogram, 0.95),
+        first_batch_s=loop.first_batch_s,
+        wait_share=share,
+        wait_share_low=low,
+        wait_share_high=high,
+        boundary_wait_share=boundary,
+        epochs=loop.epoch_count,
+        method=loop.method,
+    )
+
+
+def summarise_resources(profile: Profile, record: PipelineRecord | None) -> Resources:
+    """Summarise what the run used of the machine."""
+    host = profile.host
+    wall = sum(item.end_s - item.start_s for item in host.bins)
+    busy = sum(item.cpu_share * (item.end_s - item.start_s) for item in host.bins)
+    loop = record.loop if record is not None else None
+    has_cpu = loop is not None and loop.cpu_s is not None and loop.steps_in_bins > 0
+    return Resources(
+        cpu_share=busy / wall if wall > 0 else None,
+        per_core=host.per_core,
+        rss_peak_bytes=host.rss_peak_bytes,
+        memory_limit_bytes=profile.run.host.memory_limit_bytes or profile.run.host.memory_bytes,
+        read_bytes_per_s=host.read_bytes / wall if host.read_bytes is not None and wall > 0 else None,
+        throttled_s=host.throttled_s,
+        gpus=tuple(_gpu(series) for series in profile.gpus),
+        cpu_s_per_step=(loop.cpu_s or 0.0) / loop.steps_in_bins if loop is not None and has_cpu else None,
+    )
+
+
+def _gpu(series: GpuSeries) -> Gpu:
+    def mean(name: str) -> float | None:
+        pairs = [(getattr(item, name), item.samples) for item in series.bins if getattr(item, name) is not None]
+        count = sum(samples for _, samples in pairs)
+        return sum(value * samples for value, samples in pairs) / count if count else None
+
+    memory = [item.memory_bytes for item in series.bins if item.memory_bytes is not None]
+    return Gpu(
+        name=series.name,
+        sm_share=mean("sm_share"),
+        memory_bytes=max(memory, default=None),
+        power_w=mean("power_w"),
+        pcie_bytes_per_s=mean("pcie_bytes_per_s"),
+    )
+
+
+def draw_timeline(profile: Profile, record: PipelineRecord | None) -> tuple[TimelinePoint, ...]:
+    """Return the time line: one point for each bin of steps, with the host's and the GPU's values of that moment."""
+    loop_bins = [item for item in record.loop.bins if item.steps] if record is not None else []
+    if not loop_bins:
+        return tuple(
+            TimelinePoint(t_s=item.start_s, cpu_share=item.cpu_share, rss_bytes=item.rss_max_bytes)
+            for item in profile.host.bins[:MAX_BINS]
+        )
+    host, gpu = profile.host.bins, profile.gpus[0].bins if profile.gpus else ()
+    host_starts, gpu_starts = [item.start_s for item in host], [item.start_s for item in gpu]
+    points = []
+    for item in loop_bins[:MAX_BINS]:
+        middle = (item.start_s + item.end_s) / 2
+        at_host, at_gpu = _index(host_starts, middle), _index(gpu_starts, middle)
+        points.append(
+            TimelinePoint(
+                t_s=item.start_s,
+                step_s=item.step_max_s,
+                wait_s=item.wait_max_s,
+                cpu_share=host[at_host].cpu_share if at_host is not None else None,
+                rss_bytes=host[at_host].rss_max_bytes if at_host is not None else None,
+                gpu_share=gpu[at_gpu].sm_share if at_gpu is not None else None,
+            )
+        )
+    return tuple(points)
+
+
+def _index(starts: Sequence[float], moment: float) -> int | None:
+    return max(0, min(len(starts) - 1, bisect_left(starts, moment) - 1)) if starts else None

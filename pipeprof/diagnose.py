@@ -1,0 +1,150 @@
+"""The Diagnosis of a Profile: analysis, rules, recommendations and patches, put together.
+
+Judging is pure; only writing the patches reads the user's files, and a file that changed since it was captured gets none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeprof.advise.recommend import recommend
+from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
+from pipeprof.analysis import analyse
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
+from pipeprof.model.profile import CallSite, Profile, RunInfo
+from pipeprof.rules.engine import judge
+
+
+def diagnose(
+    profile: Profile, *, select: Sequence[str] = (), ignore: Sequence[str] = (), with_patches: bool = True
+) -> Diagnosis:
+    """Conclude from a Profile.
+
+    Args:
+        profile: what was measured.
+        select: codes (or their beginnings) of the rules to judge by; all where empty.
+        ignore: codes of the rules to leave out.
+        with_patches: whether to write the patches, which reads the user's files.
+    """
+    analysis = analyse(profile)
+    judgement = judge(analysis, select=select, ignore=ignore)
+    recommendations = recommend(analysis, judgement.findings)
+    if with_patches:
+        recommendations = tuple(_with_patch(item, analysis) for item in recommendations)
+    return Diagnosis(
+        run=_run(profile.run),
+        steps=analysis.steps,
+        resources=analysis.resources,
+        verdict=analysis.verdict,
+        timeline=analysis.timeline,
+        pipelines=tuple(_pipeline(view) for view in analysis.pipelines),
+        findings=judgement.findings,
+        recommendations=recommendations,
+        rules=judgement.outcomes,
+        trials_note=profile.trials_note,
+    )
+
+
+def _run(run: RunInfo) -> Run:
+    return Run(
+        id=run.id,
+        command=run.command,
+        versions=run.versions,
+        host=run.host,
+        wall_s=run.wall_s,
+        exit_status=run.exit_status,
+        started_at=run.started_at,
+        ended=run.ended,
+        capture_overhead_share=run.capture_overhead_share,
+        problems=run.problems,
+    )
+
+
+def _pipeline(view: PipelineView) -> Pipeline:
+    return Pipeline(
+        id=view.record.id,
+        role=view.record.role,
+        call_site=view.record.call_site,
+        stages=tuple(item.stage for item in view.stages),
+        written=" → ".join(item.stage.op for item in view.stages if item.written is not None),
+        executed=_executed(view),
+        unattributed_s_per_step=view.unattributed_s_per_step,
+        consumer=view.record.consumer,
+        counters=view.record.counters,
+    )
+
+
+def _executed(view: PipelineView) -> str:
+    """Describe what TensorFlow ran, source first, each node once."""
+    names: dict[str, str] = {}
+    for item in view.stages:
+        for node in reversed(item.executed):
+            names.setdefault(node.id, _node_text(item, node.node))
+    return " → ".join(names.values())
+
+
+def _node_text(item: StageView, node: str) -> str:
+    if item.stage.injected:
+        return f"{node} (added by TensorFlow)"
+    if item.stage.parallelism is None or node.startswith("Prefetch"):
+        return node
+    threads = "1 call at a time" if item.stage.parallelism <= 1 else f"{item.stage.parallelism:.0f} threads"
+    chosen = ", AUTOTUNE" if item.is_parallel_by_autotune else ""
+    return f"{node} ({threads}{chosen})"
+
+
+# --- patches -----------------------------------------------------------------------------------------------------
+
+
+def _with_patch(recommendation: Recommendation, analysis: Analysis) -> Recommendation:
+    if recommendation.change.kind not in SITES_PER_EDIT or recommendation.diff_reason:
+        return recommendation
+    patch = patch_for([recommendation], analysis)
+    return replace(recommendation, diff=patch.diff, diff_reason="" if patch.diff is not None else patch.reason)
+
+
+def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> Patch:
+    """Return one patch for several recommendations, or the reason why it cannot be made."""
+    views = {view.record.id: view for view in analysis.pipelines}
+    edits = []
+    for item in recommendations:
+        view = views.get(item.pipeline_id or "")
+        sites = _sites(item, view) if view is not None else ()
+        if not sites:
+            return Patch(diff=None, reason=f"The source of {item.change.kind} is not known.")
+        edits.append(Edit(change=item.change, sites=sites))
+    sources = {source.path: source for source in analysis.profile.run.sources}
+    root = Path(analysis.profile.run.working_directory or ".")
+    return plan_edit(edits, sources, root=root)
+
+
+def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite, ...]:
+    """Return the calls that an edit needs, empty where one is not known."""
+    stage = view.stage(recommendation.stage_id or "")
+    if recommendation.change.kind == "thread_pool":
+        sites: list[CallSite | None] = [view.record.call_site]
+    elif recommendation.change.kind == "vectorize":
+        sites = [stage.stage.call_site, _consumer_site(view, stage.id)]
+    else:
+        sites = [stage.stage.call_site]
+    known = [site for site in sites if site is not None]
+    return tuple(known) if len(known) == len(sites) else ()
+
+
+def _consumer_site(view: PipelineView, stage_id: str) -> CallSite | None:
+    return next((item.stage.call_site for item in view.stages if stage_id in item.stage.inputs), None)
+
+
+def shared_sites(view: PipelineView, others: Mapping[str, PipelineView], stage_id: str) -> tuple[str, ...]:
+    """Return the other pipelines that were made by the same call: a change of that call changes them too."""
+    site = view.stage(stage_id).stage.call_site
+    if site is None:
+        return ()
+    return tuple(
+        key
+        for key, other in others.items()
+        if key != view.record.id and any(item.stage.call_site == site for item in other.stages)
+    )
