@@ -54,7 +54,7 @@ class ProcessEnd:
 class TrialEvent:
     """One line of ``trials.jsonl``."""
 
-    event: str  # start, result, control, note, end
+    event: str  # start, result, control, reason (why nothing was tried), note (of the launcher), end
     at_s: float  # wall clock, seconds since the epoch
     deadline_s: float | None = None  # of a start: seconds after which the supervisor kills
     trial: TrialRecord | None = None
@@ -156,7 +156,7 @@ class RunDirectory:
         profile = _decode_profile(self.path / PROFILE_FILE)
         events = self.events()
         controls, trials = _replay_events(events)
-        note = next((event.text for event in reversed(events) if event.event == "note"), profile.trials_note)
+        note = next((event.text for event in reversed(events) if event.event == "reason"), profile.trials_note)
         run = _with_end(profile.run, self.script_end(), self.process_end())
         return replace(
             profile, run=run, controls=(*profile.controls, *controls), trials=(*profile.trials, *trials), trials_note=note

@@ -180,7 +180,6 @@ class Search:
     def _measure_control(self, bench: _Bench) -> Control | None:
         """Measure the ceiling; None where that could not be done, with a note that says why."""
         current = bench.current
-        self._stream(TrialEvent.now("note", text=""))
         try:
             control = measure_control(
                 current.load,
@@ -327,7 +326,7 @@ class Search:
         )
 
     def _note(self, text: str) -> None:
-        self._stream(TrialEvent.now("note", text=text))
+        self._stream(TrialEvent.now("reason", text=text))
 
     def _progress(self, text: str) -> None:
         self._on_progress(text, 1 - max(0.0, self._left_s) / self._settings.budget_s)

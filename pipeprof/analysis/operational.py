@@ -196,8 +196,7 @@ def _views(record: PipelineRecord, alignment: Alignment, layout: _Layout, bottle
         fused = alignment.fused.get(written.id, ())
         own = [node for node in nodes if owners[node.stage.id] == written.id]
         views.append(_view(written, nodes, own, fused, root, is_bottleneck=written.id == bottleneck, has_counters=root > 0))
-    for node in (*alignment.injected, *alignment.unexplained):
-        views.append(_injected(layout.nodes[node.id], root))
+    views.extend(_injected(layout.nodes[node.id], root) for node in (*alignment.injected, *alignment.unexplained))
     return tuple(views)
 
 
@@ -234,6 +233,7 @@ def _view(
             max_steps_per_s=slots / demand if demand else None,
             is_bottleneck=is_bottleneck,
             seen_share=_seen(head, root),
+            fused_into=fused[0] if fused and not own else None,
         ),
         written=written,
         executed=tuple(node.stage for node in nodes),

@@ -18,6 +18,7 @@ HIGHLY = 0.20
 MODERATELY = 0.05
 WORTH_A_FIX = 1.05  # a ceiling below it leaves nothing to gain
 _FEW_STEPS = 10
+_NARROW = 0.15  # of the step: the distance between the bands
 _STARTUP_SHARE = 0.5
 
 
@@ -91,10 +92,15 @@ def _limit(bound: InputBound, steps: Steps, view: PipelineView, ceiling: _Ceilin
 
 
 def _confidence(steps: Steps, control: Control | None) -> Confidence:
+    """Low without a control or where the machine is as noisy as a band is wide; high only where everything is narrow."""
     if control is None or steps.count < _FEW_STEPS:
         return Confidence.LOW
     width = control.recoverable_high - control.recoverable_low
-    return Confidence.HIGH if width < 0.15 and steps.count >= 10 * _FEW_STEPS else Confidence.MEDIUM
+    noise = max(control.noise_high, 1 / max(control.noise_low, 1e-3)) - 1
+    if noise > HIGHLY:
+        return Confidence.LOW
+    is_narrow = width < _NARROW and noise < _NARROW
+    return Confidence.HIGH if is_narrow and steps.count >= 10 * _FEW_STEPS else Confidence.MEDIUM
 
 
 def _sentence(bound: InputBound, limit: Limit, steps: Steps, ceiling: _Ceiling, view: PipelineView) -> str:
@@ -103,8 +109,8 @@ def _sentence(bound: InputBound, limit: Limit, steps: Steps, ceiling: _Ceiling, 
     waits = f"Training waits for its input {share} of the time ({interval})"
     gain = f"the fastest possible input would make it {units.ratio(ceiling.value)} as fast"
     if limit is Limit.STARTUP:
-        first = units.duration(view.record.loop.first_step_s)
-        return f"Start-up rules: the first step took {first} of {units.duration(view.record.loop.wall_s)}; run longer to judge the rest."
+        first, whole = units.duration(view.record.loop.first_step_s), units.duration(view.record.loop.wall_s)
+        return f"Start-up rules: the first step took {first} of {whole}; run longer to judge the rest."
     if bound in {InputBound.HIGHLY, InputBound.MODERATELY}:
         return f"{waits}: {bound.value} input-bound; {gain}."
     rest = f"at most {units.percent(1 - 1 / max(1.0, ceiling.high))} of the step is left to gain"

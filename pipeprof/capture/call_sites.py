@@ -61,7 +61,7 @@ def capture_origin(skip: int = 1) -> Origin:
     """
     user = library = None
     stack: list[tuple[str, int]] = []
-    frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001 - the documented way to read the stack
+    frame: FrameType | None = sys._getframe(skip)
     while frame is not None and len(stack) < _MAX_STACK:
         kind = kind_of_file(frame.f_code.co_filename)
         if kind == "user":
@@ -76,7 +76,7 @@ def capture_origin(skip: int = 1) -> Origin:
 
 def keras_role(skip: int = 1) -> str:
     """Return which of Keras' loops is on the stack: the innermost of fit, evaluate, predict; empty outside Keras."""
-    frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(skip)
     innermost = ""
     inside_fit = False
     while frame is not None:

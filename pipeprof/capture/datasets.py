@@ -124,13 +124,13 @@ def read_options(dataset: Any) -> dict[str, Any]:
     """Return the options that matter to a diagnosis; empty where they cannot be read."""
     try:
         options = dataset.options()
-        return {
-            "threadpool_size": options.threading.private_threadpool_size,
-            "autotune": options.autotune.enabled,
-            "deterministic": options.deterministic,
-        }
     except (AttributeError, ValueError):
         return {}
+    return {
+        "threadpool_size": options.threading.private_threadpool_size,
+        "autotune": options.autotune.enabled,
+        "deterministic": options.deterministic,
+    }
 
 
 def _sources_first(dataset: Any) -> Iterator[Any]:

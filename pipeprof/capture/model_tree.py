@@ -86,10 +86,8 @@ class TreeReader:
         known = self._slots.get(child)
         if known is not None:
             return known
-        if parent_name.startswith(_FAN_OUT):
-            slot = 0 if self._taken.get(parent, 0) == 0 else 1
-        else:
-            slot = index
+        is_first = self._taken.get(parent, 0) == 0
+        slot = int(not is_first) if parent_name.startswith(_FAN_OUT) else index
         self._taken[parent] = self._taken.get(parent, 0) + 1
         self._slots[child] = slot
         return slot

@@ -2,9 +2,10 @@
 
 ``py_function``, ``numpy_function`` and ``from_generator`` all pass through one method, ``FuncRegistry.__call__``; wrapped,
 it tells calls, wall time and the calling thread's CPU time apart by token, the name that the graph's ``PyFunc`` and
-``EagerPyFunc`` nodes carry. Wall far above CPU is sleeping, I/O or waiting for the interpreter's lock *inside* the function;
-waiting for that lock before it starts is seen by :class:`GilProbe` alone. The wrapper must not be visible: same results,
-same exceptions, same error texts.
+``EagerPyFunc`` nodes carry. Wall far above CPU is sleeping, I/O or, in calls longer than the interpreter's switch interval
+(5 ms), waiting for its lock. Shorter calls wait for the lock before they start, which is not in these figures: it is what
+TensorFlow's processing time of the stage has beyond the wall time here. The wrapper must not be visible: same results, same
+exceptions, same error texts.
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ class PythonCallMeter:
 class GilProbe:
     """How long the interpreter's lock keeps a thread that has something to do: the overshoot of a short sleep.
 
-    On an idle machine 0.05-0.2 ms; around the switch interval (5 ms) where several threads of Python code compete. Cores
-    that are all taken by other processes lengthen it too. For the sampler's own thread: a probe blocks it for 5 ms or more.
+    About 0.1 ms where the lock is free. Where Python code runs all the time it is about half the length of one stretch that
+    keeps the lock, at most the switch interval (5 ms) for each thread in the queue; so it says that the lock is busy, and not
+    how many want it. Cores that are all taken by other processes lengthen it too. A probe blocks its thread for 5 ms or more.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -166,6 +166,7 @@ class Stage:
     max_steps_per_s: float | None = None
     is_bottleneck: bool = False
     seen_share: float | None = None  # of the elements that must have passed, those the counters saw
+    fused_into: str | None = None  # id of the stage whose time holds this one's: TensorFlow runs both as one node
     injected: bool = False  # TensorFlow added it; the user wrote no such stage
 
 
