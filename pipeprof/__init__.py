@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from pipeprof._version import __version__
 
 __all__ = ["KerasCallback", "__version__", "load", "profile"]
 

@@ -6,13 +6,12 @@ mechanically are recommended too, as ``manual`` and with the reason why nothing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipeprof.advise.changes import find_change
 from pipeprof.analysis.prediction import predict
-from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, TrialRecord, TrialState
 
@@ -21,7 +20,6 @@ MANUAL = {
     "move_cache": "Move the cache above the random stages",
 }
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
-_LARGEST_POOL_PER_CORE = 16
 
 
 def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommendation, ...]:
@@ -49,7 +47,9 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
     if maker is None or view is None or finding.stage_id is None:
         return None
     stage = view.stage(finding.stage_id)
-    change = maker(analysis, view, stage)
+    change = maker(finding)
+    if change is None:
+        return None
     if change.kind in MANUAL:
         return _manual(change, finding)
     kind = find_change(change.kind)
@@ -125,24 +125,27 @@ def _break_even(record: TrialRecord) -> float | None:
     return 1.0 + max(0.0, record.fill_s) / (gained * record.epoch_steps)
 
 
-def _parallel_calls(analysis: Analysis, view: PipelineView, stage: StageView) -> Change:
-    del analysis, view, stage
+def _parallel_calls(finding: Finding) -> Change | None:
+    """Return None where calls in parallel would race for a variable that the function assigns."""
+    if _evidence(finding, "cause") == "assigns-variables":
+        return None
     return Change(kind="parallel_calls", params={"num_parallel_calls": -1})
 
 
-def _thread_pool(analysis: Analysis, view: PipelineView, stage: StageView) -> Change:
-    """Ask for as many threads as keep up with the consumer, by the next power of two, at most 16 per core."""
-    cores = analysis.profile.run.host.cores
-    needed = 1.5 * (stage.busy_s_per_step or 0.0) / max(view.gap_s or 0.0, 1e-4)
-    wanted = 2 ** math.ceil(math.log2(max(needed, 4.0 * cores)))
-    return Change(kind="thread_pool", params={"private_threadpool_size": int(min(wanted, _LARGEST_POOL_PER_CORE * cores))})
+def _thread_pool(finding: Finding) -> Change | None:
+    wanted = _evidence(finding, "wanted_threads")
+    return None if wanted is None else Change(kind="thread_pool", params={"private_threadpool_size": round(float(wanted))})
 
 
-def _of_kind(kind: str) -> Callable[[Analysis, PipelineView, StageView], Change]:
-    return lambda _analysis, _view, _stage: Change(kind=kind)
+def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
+    return lambda _finding: Change(kind=kind)
 
 
-_MAKERS: dict[str, Callable[[Analysis, PipelineView, StageView], Change]] = {
+def _evidence(finding: Finding, name: str) -> float | str | None:
+    return next((item.value for item in finding.evidence if item.name == name), None)
+
+
+_MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
     "PP401": _of_kind("cache"),

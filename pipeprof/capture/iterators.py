@@ -31,6 +31,7 @@ class _Watched:
     reference: weakref.ref[Any]
     handle: Any
     made_s: float
+    at_birth: tuple[Any, float] | None = None  # the model as it was made, not yet worked off
     reader: TreeReader = field(default_factory=TreeReader)
     counters: IteratorCounters = field(default_factory=IteratorCounters)
     delivered: int = 0
@@ -70,11 +71,18 @@ class IteratorBook:
         return any(not item.delivered and not item.unreadable and now - item.made_s < _YOUNG_S for item in first)
 
     def add(self, iterator: Any, pipeline: PipelineEntry, clock: Callable[[], float]) -> int:
-        """Watch an iterator and return its number."""
+        """Watch an iterator and return its number.
+
+        Its model is read at once: a short pipeline is drained into its last buffer before the next sample, and its nodes are
+        gone by then.
+        """
         number = next(self._numbers)
         self._clock = clock
         reference = weakref.ref(iterator, lambda _gone: self._died(number))
-        self._watched[number] = _Watched(number, pipeline, reference, iterator._iterator_resource, clock())
+        item = _Watched(number, pipeline, reference, iterator._iterator_resource, clock())
+        proto = self._read(item)
+        item.at_birth = None if proto is None else (proto, item.made_s)
+        self._watched[number] = item
         self._by_object[iterator] = number
         return number
 
@@ -89,18 +97,24 @@ class IteratorBook:
         """Read every live iterator, after the last words of those that went."""
         while self._last_words:
             item, proto, at_s = self._last_words.popleft()
+            yield from self._birth(item)
             snapshot = item.reader.read(proto) if proto is not None else Snapshot((), (), None, None)
-            yield Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last=True)
+            yield _reading(item, snapshot, at_s, is_last=True)
         for item in list(self._watched.values()):
-            if item.unreadable:
-                continue
-            proto = self._read(item)
+            yield from self._birth(item)
+            proto = None if item.unreadable else self._read(item)
             if proto is None:
                 continue
             at_s = self._clock()
             snapshot = item.reader.read(proto)
             item.delivered = snapshot.root_elements
-            yield Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last=False)
+            yield _reading(item, snapshot, at_s, is_last=False)
+
+    def _birth(self, item: _Watched) -> Iterator[Reading]:
+        """Yield the reading that was taken as the iterator was made, once, and before all others of it."""
+        if item.at_birth is not None:
+            (proto, at_s), item.at_birth = item.at_birth, None
+            yield _reading(item, item.reader.read(proto), at_s, is_last=False)
 
     def clear(self) -> None:
         """Drop every handle."""
@@ -137,3 +151,7 @@ class IteratorBook:
             item.pipeline.counters_note = f"none: {type(error).__name__}"
             self._problem(f"TensorFlow's counters could not be read: {type(error).__name__}: {str(error)[:120]}")
         return None
+
+
+def _reading(item: _Watched, snapshot: Snapshot, at_s: float, *, is_last: bool) -> Reading:
+    return Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last)

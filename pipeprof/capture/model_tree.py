@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 # Stages that make one subtree for each input element: the first input is the source, all others share one slot.
-_FAN_OUT = ("Interleave", "FlatMap", "ParallelInterleave", "LegacyParallelInterleave")
+_FAN_OUT = ("Interleave", "FlatMap", "ParallelInterleave", "LegacyParallelInterleave", "GroupByWindow")
+# Stages that read one input after the other, and only name the one that they are reading.
+_ONE_AFTER_ANOTHER = ("Concatenate",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Sample:
     number: int
     parent: int | None
     position: str
+    slot: int  # below the parent: which of its inputs, and 1 for all inner pipelines of an interleave
     node: str
     elements: int
     busy_s: float
@@ -64,21 +67,22 @@ class TreeReader:
         self._taken: dict[int, int] = {}  # parent number -> slots given so far
 
     def read(self, proto: Any) -> Snapshot:  # Any: ModelProto
-        """Read one proto; nodes are visited from the root, so that parents come first."""
+        """Read one proto; nodes are visited from the root, so that parents come first, and inputs in their order."""
         samples: list[Sample] = []
         nodes = proto.nodes
-        stack: list[tuple[int, int | None, str]] = [(proto.output, None, "")]
+        stack: list[tuple[int, int | None, str, int]] = [(proto.output, None, "", 0)]
         while stack:
-            number, parent, prefix = stack.pop()
+            number, parent, prefix, slot = stack.pop()
             if number not in nodes:
                 continue
             node = nodes[number]
             position = f"{prefix}{node.name}"
-            samples.append(_sample(node, number, parent, position))
+            samples.append(_sample(node, number, parent, position, slot))
             children = [child for child in node.inputs if child in nodes]
-            for index, child in enumerate(children):
-                slot = self._slot(number, child, index, node.name)
-                stack.append((child, number, f"{position}/{slot}:"))
+            slots = [self._slot(number, child, index, node.name) for index, child in enumerate(children)]
+            below = [(child, number, f"{position}/{slot}:", slot) for child, slot in zip(children, slots, strict=True)]
+            stack.extend(reversed(below))
+        self._forget({sample.number for sample in samples})
         budgets = proto.optimization_params
         return Snapshot(tuple(samples), tuple(proto.gap_times), budgets.cpu_budget or None, budgets.ram_budget or None)
 
@@ -86,22 +90,32 @@ class TreeReader:
         known = self._slots.get(child)
         if known is not None:
             return known
-        is_first = self._taken.get(parent, 0) == 0
-        slot = int(not is_first) if parent_name.startswith(_FAN_OUT) else index
-        self._taken[parent] = self._taken.get(parent, 0) + 1
+        taken = self._taken.get(parent, 0)
+        if parent_name.startswith(_FAN_OUT):
+            slot = int(taken > 0)
+        else:
+            slot = taken if parent_name.startswith(_ONE_AFTER_ANOTHER) else index
+        self._taken[parent] = taken + 1
         self._slots[child] = slot
         return slot
 
+    def _forget(self, alive: set[int]) -> None:
+        """Numbers are never used again: what is gone need not be kept, however long the run."""
+        self._slots = {number: slot for number, slot in self._slots.items() if number in alive}
+        self._taken = {number: count for number, count in self._taken.items() if number in alive}
 
-def _sample(node: Any, number: int, parent: int | None, position: str) -> Sample:
-    parallelism = _parameter(node, "parallelism")
+
+def _sample(node: Any, number: int, parent: int | None, position: str, slot: int) -> Sample:
     cycle = _parameter(node, "cycle_length")
+    # The oldest parallel interleave has no parameter for its parallelism: it reads its whole cycle at once.
+    parallelism = _parameter(node, "parallelism") or (cycle if node.name.startswith("LegacyParallel") else None)
     parallel = parallelism or cycle
     buffer_size = _parameter(node, "buffer_size")
     return Sample(
         number=number,
         parent=parent,
         position=position,
+        slot=slot,
         node=node.name,
         elements=node.num_elements,
         busy_s=node.processing_time * 1e-9,
@@ -109,13 +123,25 @@ def _sample(node: Any, number: int, parent: int | None, position: str) -> Sample
         bytes_consumed=node.bytes_consumed,
         buffered_elements=node.buffered_elements,
         buffered_bytes=node.buffered_bytes,
-        # TensorFlow states 1 for nodes without inputs too, where it says nothing.
-        known_ratio=node.ratio if node.ratio > 0 and node.inputs else None,
+        known_ratio=_known_ratio(node),
         parallelism=None if parallelism is None else _value(parallelism),
         parallelism_max=None if parallel is None or not parallel.tunable else parallel.max,
         tuned=parallelism is not None and parallelism.tunable,
         buffer_size=None if buffer_size is None else _value(buffer_size),
     )
+
+
+def _known_ratio(node: Any) -> float | None:
+    """Return the inputs that one element takes, where TensorFlow states it rightly (checked with 2.21).
+
+    It states 1 for nodes without inputs too, where it says nothing; for Shard the inverse; for Window the size, also where
+    windows overlap.
+    """
+    if node.ratio <= 0 or not node.inputs or node.name.startswith("Window"):
+        return None
+    if node.name.startswith("Shard") and node.ratio < 1:
+        return float(1 / node.ratio)
+    return float(node.ratio)
 
 
 def _parameter(node: Any, name: str) -> Any:

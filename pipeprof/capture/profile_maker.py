@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pipeprof
+from pipeprof._version import __version__
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.host import host_facts
@@ -143,7 +143,7 @@ def _versions() -> Versions:
     tensorflow, keras = sys.modules.get("tensorflow"), sys.modules.get("keras")
     backend = sys.modules.get("keras.src.backend.config")
     return Versions(
-        pipeprof=pipeprof.__version__,
+        pipeprof=__version__,
         python=platform.python_version(),
         tensorflow=getattr(tensorflow, "__version__", None),
         keras=getattr(keras, "__version__", None),

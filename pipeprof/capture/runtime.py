@@ -7,7 +7,7 @@ lost. Pure bookkeeping: reads no clock and no TensorFlow object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeprof.capture.model_tree import Sample, Snapshot
@@ -20,6 +20,7 @@ class _Totals:
 
     node: str
     parent_position: str | None
+    slot: int
     elements: int = 0
     busy_s: float = 0.0
     bytes_produced: int = 0
@@ -42,6 +43,7 @@ class IteratorCounters:
 
     samples: dict[int, Sample] = field(default_factory=dict)
     vanished: int = 0  # nodes that were gone at the last snapshot
+    unused: list[str] = field(default_factory=list)  # positions of nodes that were made before anything was delivered
 
 
 class PipelineCounters:
@@ -50,55 +52,88 @@ class PipelineCounters:
     def __init__(self) -> None:
         """Start empty."""
         self._totals: dict[str, _Totals] = {}
-        self.root_elements = 0
 
     def add(self, iterator: IteratorCounters, snapshot: Snapshot) -> None:
         """Add what happened since this iterator's last snapshot."""
         previous, current = iterator.samples, {sample.number: sample for sample in snapshot.samples}
         iterator.vanished = len(previous.keys() - current.keys())
+        is_used = snapshot.root_elements > 0
         children: dict[tuple[int, str], int] = {}
         for sample in snapshot.samples:
             before = previous.get(sample.number)
-            self._add_sample(sample, before, current)
-            if sample.parent is not None and before is not None and sample.parent in previous:
+            totals = self._totals_of(sample, current)
+            _add_counts(totals, sample, before)
+            if is_used:
+                _add_state(totals, sample)
+            if before is None:
+                iterator.unused.append(sample.position)
+            elif sample.parent is not None and sample.parent in previous:
                 key = (sample.parent, sample.position)
                 children[key] = children.get(key, 0) + sample.elements - before.elements
         for (parent, position), count in children.items():
             totals = self._totals[position]
             totals.pair_children += count
             totals.pair_parents += current[parent].elements - previous[parent].elements
+        if is_used:  # an iterator that is thrown away unused is none of its nodes' incarnations
+            for position in iterator.unused:
+                self._totals[position].incarnations += 1
+            iterator.unused.clear()
         iterator.samples = current
 
-    def _add_sample(self, sample: Sample, before: Sample | None, current: dict[int, Sample]) -> None:
+    def _totals_of(self, sample: Sample, current: Mapping[int, Sample]) -> _Totals:
         parent = None if sample.parent is None else current[sample.parent].position
-        totals = self._totals.setdefault(sample.position, _Totals(sample.node, parent))
-        totals.incarnations += before is None
-        totals.snapshots += 1
-        totals.elements += sample.elements - (before.elements if before else 0)
-        totals.busy_s += sample.busy_s - (before.busy_s if before else 0.0)
-        totals.bytes_produced += sample.bytes_produced - (before.bytes_produced if before else 0)
-        totals.bytes_consumed += sample.bytes_consumed - (before.bytes_consumed if before else 0)
-        totals.buffered_sum += sample.buffered_elements
-        totals.buffered_max = max(totals.buffered_max, sample.buffered_elements)
-        totals.buffered_bytes_max = max(totals.buffered_bytes_max, sample.buffered_bytes)
-        totals.empty += sample.buffered_elements == 0
-        totals.known_ratio = sample.known_ratio if sample.known_ratio is not None else totals.known_ratio
-        totals.last = sample
+        return self._totals.setdefault(sample.position, _Totals(sample.node, parent, sample.slot))
 
     def freeze(self) -> tuple[ExecutedStage, ...]:
-        """Return the executed tree, the root first."""
-        ids = {position: str(index) for index, position in enumerate(self._totals)}
-        inputs: dict[str, list[str]] = {position: [] for position in self._totals}
-        for position, totals in self._totals.items():
-            if totals.parent_position is not None:
-                inputs[totals.parent_position].append(ids[position])
-        return tuple(_freeze(ids[position], totals, inputs[position]) for position, totals in list(self._totals.items()))
+        """Return the executed tree, the root first; a stage's id is its parent's id and its slot."""
+        totals = dict(self._totals)
+        children: dict[str | None, list[str]] = {}
+        for position, item in totals.items():
+            children.setdefault(item.parent_position, []).append(position)
+        frozen: list[ExecutedStage] = []
+        stack = [(position, stage_id) for position, stage_id in _numbered("", children.get(None, []), totals)]
+        while stack:
+            position, stage_id = stack.pop()
+            below = _numbered(f"{stage_id}.", children.get(position, []), totals)
+            frozen.append(_freeze(stage_id, totals[position], [child_id for _, child_id in below]))
+            stack.extend(reversed(below))
+        return tuple(frozen)
+
+
+def _add_counts(totals: _Totals, sample: Sample, before: Sample | None) -> None:
+    """Add what a node did since its last snapshot; the last words of an iterator can be older than a reading beside them."""
+    totals.elements += max(0, sample.elements - (before.elements if before else 0))
+    totals.busy_s += max(0.0, sample.busy_s - (before.busy_s if before else 0.0))
+    totals.bytes_produced += max(0, sample.bytes_produced - (before.bytes_produced if before else 0))
+    totals.bytes_consumed += max(0, sample.bytes_consumed - (before.bytes_consumed if before else 0))
+    totals.known_ratio = sample.known_ratio if sample.known_ratio is not None else totals.known_ratio
+    totals.last = sample
+
+
+def _add_state(totals: _Totals, sample: Sample) -> None:
+    """Add the state of a node's buffer; before the first element is delivered every buffer is empty, which says nothing."""
+    totals.snapshots += 1
+    totals.buffered_sum += sample.buffered_elements
+    totals.buffered_max = max(totals.buffered_max, sample.buffered_elements)
+    totals.buffered_bytes_max = max(totals.buffered_bytes_max, sample.buffered_bytes)
+    totals.empty += sample.buffered_elements == 0
+
+
+def _numbered(prefix: str, positions: Iterable[str], totals: Mapping[str, _Totals]) -> list[tuple[str, str]]:
+    """Give siblings their ids in the order of their slots; a second kind of node in one slot gets a letter."""
+    found: list[tuple[str, str]] = []
+    seen: dict[int, int] = {}
+    for position in sorted(positions, key=lambda position: totals[position].slot):
+        slot = totals[position].slot
+        nth = seen[slot] = seen.get(slot, -1) + 1
+        found.append((position, f"{prefix}{slot}" + (f"~{nth}" if nth else "")))
+    return found
 
 
 def _freeze(stage_id: str, totals: _Totals, inputs: Iterable[str]) -> ExecutedStage:
     last = totals.last
     count = max(totals.snapshots, 1)
-    has_buffer = totals.buffered_max > 0 or (last is not None and last.buffer_size is not None)
+    has_buffer = totals.snapshots > 0 and (totals.buffered_max > 0 or (last is not None and last.buffer_size is not None))
     return ExecutedStage(
         id=stage_id,
         node=totals.node,

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Rules: pure judgements on an Analysis, one in each file, run by ``engine.judge``. Nothing here measures or proposes code."""

@@ -1,0 +1,134 @@
+"""Where a cache could stand: how large the data are there, how often they come by, and whether they repeat exactly.
+
+The one idea: a cache point is any stage below which everything is the same in every epoch; what is stored is counted as
+elements of one pass times bytes of one element. Sizes that are not known are ``None``, never guessed. Nothing here judges cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeprof.model.analysis import PipelineView, StageView
+from pipeprof.rules.freshness import CACHE_OPS, Difference, Freshness, judge_freshness, repeats, reshuffles
+from pipeprof.rules.stage_graph import downstream, elements_per_step, upstream
+
+_STOPS_EARLY = frozenset({"take", "take_while"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSize:
+    """What a cache at one point would hold."""
+
+    elements: float  # of one pass over the data
+    element_bytes: float
+    is_exact: bool  # both are static; otherwise measured in this run
+
+    def total_bytes(self, tensors: int, tensor_overhead_bytes: float) -> float:
+        """Return the bytes in memory, with TensorFlow's own for each tensor."""
+        return self.elements * (self.element_bytes + tensors * tensor_overhead_bytes)
+
+
+def find_assumptions(pipeline: PipelineView, view: StageView) -> tuple[str, ...] | None:
+    """Return what must be assumed for the stage's output to repeat exactly; None where it does not, or is cached already."""
+    if not _may_store(pipeline, view):
+        return None
+    after = downstream(pipeline, view.id)
+    order_matters = not any(item.written is not None and reshuffles(item.written) for item in after)
+    assumptions: dict[str, None] = {}
+    for item in upstream(pipeline, view.id):
+        freshness = judge_freshness(item.written) if item.written is not None else Freshness()
+        if freshness.change in {Difference.RANDOM, Difference.STATE}:
+            return None
+        if freshness.change is Difference.ORDER and order_matters:
+            return None
+        if freshness.assumption:
+            assumptions[freshness.assumption] = None
+    return tuple(assumptions)
+
+
+def is_repeated(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether the stage's data are read more than once: in several epochs, or by a repeat after the stage."""
+    return pipeline.record.loop.epoch_count > 1 or _repeats_after(pipeline, view)
+
+
+def count_passes(pipeline: PipelineView, view: StageView) -> int:
+    """Return how many passes over the stage's data were seen; at least 1."""
+    if not _repeats_after(pipeline, view):
+        return max(1, pipeline.record.loop.epoch_count)
+    return max([1, pipeline.record.loop.epoch_count, *(node.incarnations for node in view.executed[:1])])
+
+
+def measure_stored(pipeline: PipelineView, view: StageView) -> StoredSize | None:
+    """Return what a cache after the stage would hold, None where a part of it is not known."""
+    written = view.written
+    if written is None:
+        return None
+    elements = float(written.cardinality) if written.cardinality > 0 else _count_elements(pipeline, view)
+    size = float(written.element_bytes) if written.element_bytes is not None else _measure_element(pipeline, view)
+    if not elements or size is None:
+        return None
+    return StoredSize(
+        elements=elements, element_bytes=size, is_exact=written.cardinality > 0 and written.element_bytes is not None
+    )
+
+
+def find_cached(pipeline: PipelineView, view: StageView) -> frozenset[str]:
+    """Return the stages before the stage that a cache among them serves already."""
+    served: set[str] = set()
+    for item in upstream(pipeline, view.id):
+        if item.written is not None and item.written.op in CACHE_OPS:
+            served |= {before.id for before in upstream(pipeline, item.id)}
+    return frozenset(served)
+
+
+def reads_everything(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether the consumer reads the stage's data to their end, without which a cache never completes."""
+    after = [item.written for item in downstream(pipeline, view.id) if item.written is not None]
+    if any(written.op in _STOPS_EARLY and written.arguments.get("count") != -1 for written in after):
+        return False
+    output = next((item.written for item in pipeline.stages if item.id == pipeline.record.output), None)
+    total = output.cardinality if output is not None else -2
+    epochs = pipeline.record.loop.epochs
+    return not (total > 0 and epochs and max(epoch.elements for epoch in epochs) < total)
+
+
+def _may_store(pipeline: PipelineView, view: StageView) -> bool:
+    written = view.written
+    if written is None or not view.executed or written.op in CACHE_OPS or written.cardinality == -1:
+        return False
+    if any(item.written is not None and item.written.op in CACHE_OPS for item in downstream(pipeline, view.id)):
+        return False
+    has_repeat = any(item.written is not None and repeats(item.written) for item in upstream(pipeline, view.id))
+    return not (has_repeat and written.cardinality < 0)
+
+
+def _repeats_after(pipeline: PipelineView, view: StageView) -> bool:
+    return any(item.written is not None and repeats(item.written) for item in downstream(pipeline, view.id))
+
+
+def _count_elements(pipeline: PipelineView, view: StageView) -> float | None:
+    """Return the elements of one pass: all that passed over the epochs, or over the complete repetitions where one follows.
+
+    Counters miss elements of stages that come and go, so that the consumer's own count is used; the last repetition may be
+    cut short and is not counted as one: the result is an upper bound.
+    """
+    loop, visits = pipeline.record.loop, elements_per_step(pipeline, view)
+    if not visits:
+        return None
+    if not _repeats_after(pipeline, view):
+        return visits * loop.elements / max(1, loop.epoch_count)
+    if not view.executed or view.executed[0].incarnations <= 1:
+        return None
+    return visits * loop.elements / (view.executed[0].incarnations - 1)
+
+
+def _measure_element(pipeline: PipelineView, view: StageView) -> float | None:
+    """Return the bytes of one element; in a fused node, those that the node made in one step shared out by visits."""
+    if not view.executed or not view.executed[0].elements or not view.executed[0].bytes_produced:
+        return None
+    node_bytes = view.executed[0].bytes_produced / view.executed[0].elements
+    visits = elements_per_step(pipeline, view)
+    last = [item for item in pipeline.stages if item.id in view.shares_node_with or item.id == view.id][-1]
+    if last.id == view.id:
+        return node_bytes
+    return node_bytes * last.visit_ratio / visits if visits and last.visit_ratio is not None else None

@@ -1,0 +1,130 @@
+"""Runs the rules on an Analysis and settles what became of each.
+
+The one idea: five outcomes, one for every rule, none silent: fired, passed, not applicable (why), ignored (by whom), error.
+A rule that crashes is reported and costs the others nothing. The engine judges nothing by itself but rivalry: of findings
+that explain the same time of the same stage, the dearest stays.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeprof.errors import UserError
+from pipeprof.model.analysis import Analysis
+from pipeprof.model.diagnosis import Finding, RuleOutcome, Severity
+from pipeprof.rules.base import Rule, cost_of
+from pipeprof.rules.needs import find_missing
+from pipeprof.rules.registry import all_rules, suggest_code
+
+FIRED = "fired"
+PASSED = "passed"
+NOT_APPLICABLE = "not applicable"
+IGNORED = "ignored"
+ERROR = "error"
+
+_SEVERITIES = tuple(Severity)  # as declared: the gravest first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """What the rules say: findings, the gravest and dearest first, and one outcome for each rule, by code."""
+
+    findings: tuple[Finding, ...] = ()
+    outcomes: tuple[RuleOutcome, ...] = ()
+
+
+@dataclass(slots=True)
+class _Result:
+    """One rule's way through the engine."""
+
+    rule: type[Rule[Any]]  # Any: each rule has parameters of its own
+    outcome: str
+    reason: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+
+def judge(
+    analysis: Analysis,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    rules: Sequence[type[Rule[Any]]] | None = None,
+) -> Judgement:
+    """Run the rules.
+
+    Args:
+        analysis: what to judge.
+        select: codes or prefixes ("PP2") of the rules to run; all where empty.
+        ignore: codes or prefixes of rules to leave out, also of the selected.
+        rules: the rules there are; the registry's where None.
+
+    Raises:
+        UserError: an entry of ``select`` or ``ignore`` is no rule's code, name or prefix.
+    """
+    known = all_rules() if rules is None else tuple(rules)
+    _refuse_unknown((*select, *ignore), known)
+    results = [_run(rule, analysis, select, ignore) for rule in known]
+    _settle_rivals(results)
+    findings = [finding for result in results for finding in result.findings]
+    return Judgement(
+        findings=tuple(sorted(findings, key=lambda item: (_SEVERITIES.index(item.severity), -cost_of(item), item.code))),
+        outcomes=tuple(
+            RuleOutcome(code=item.rule.code, name=item.rule.name, outcome=item.outcome, reason=item.reason) for item in results
+        ),
+    )
+
+
+def _run(rule: type[Rule[Any]], analysis: Analysis, select: Sequence[str], ignore: Sequence[str]) -> _Result:
+    ignored_by = next((item for item in ignore if _matches(rule, item)), None)
+    if ignored_by is not None:
+        return _Result(rule, IGNORED, f"by ignore = {ignored_by}")
+    if select and not any(_matches(rule, item) for item in select):
+        return _Result(rule, IGNORED, f"by select = {', '.join(select)}")
+    try:
+        missing = [reason for need in rule.needs if (reason := find_missing(analysis, need))]
+        if missing:
+            return _Result(rule, NOT_APPLICABLE, missing[0])
+        findings = list(rule().check(analysis, rule.parameters()))
+    except Exception as error:  # noqa: BLE001 - one rule's bug must not cost the user the other rules
+        return _Result(rule, ERROR, _describe_error(error))
+    return _Result(rule, FIRED if findings else PASSED, "", findings)
+
+
+def _matches(rule: type[Rule[Any]], wanted: str) -> bool:
+    text = wanted.strip()
+    return bool(text) and (rule.code.startswith(text.upper()) or rule.name == text.lower())
+
+
+def _refuse_unknown(wanted: Sequence[str], known: Sequence[type[Rule[Any]]]) -> None:
+    for item in wanted:
+        if not any(_matches(rule, item) for rule in known):
+            raise UserError(f"no such rule: {item}", suggest_code(item))
+
+
+def _describe_error(error: Exception) -> str:
+    """Say what broke and where, so that a report of it is enough to find it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _settle_rivals(results: Sequence[_Result]) -> None:
+    """Of findings of rival rules on one stage keep the dearest; the other rule's outcome says who explains it better."""
+    by_code = {result.rule.code: result for result in results}
+    for result in results:
+        beaten_by = {item.code for mine in result.findings for item in _find_betters(mine, result.rule.rivals, by_code)}
+        if not beaten_by:
+            continue
+        result.findings = [mine for mine in result.findings if not _find_betters(mine, result.rule.rivals, by_code)]
+        if not result.findings:
+            result.outcome, result.reason = PASSED, f"{' and '.join(sorted(beaten_by))} explains more of the same time"
+
+
+def _find_betters(mine: Finding, rivals: Sequence[str], by_code: dict[str, _Result]) -> list[Finding]:
+    """Return rival findings on the same stage that cost more; where they cost the same, the lower code stays."""
+    place = (mine.pipeline_id, mine.stage_id)
+    others = [item for code in rivals if code in by_code for item in by_code[code].findings]
+    same_place = [item for item in others if (item.pipeline_id, item.stage_id) == place]
+    return [item for item in same_place if (-cost_of(item), item.code) < (-cost_of(mine), mine.code)]

@@ -1,0 +1,96 @@
+"""The evidence that a rule can ask for, and what to say where it is missing.
+
+A rule names its needs; the engine asks here before it runs the rule, so that "not measured" never reads as "no problem".
+Nothing here judges: it only looks whether a number is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from pipeprof.model.analysis import Analysis, PipelineView
+from pipeprof.model.diagnosis import InputBound
+from pipeprof.rules.python_work import runs_python
+
+
+class Need(StrEnum):
+    """One kind of evidence."""
+
+    PIPELINES = "a tf.data pipeline"
+    TRAINING = "a training loop"
+    WAITS = "the time waited in each step"
+    VERDICT = "a verdict on the training loop"
+    COUNTERS = "time per stage"
+    PROCESS_CPU = "CPU time of the process"
+    MEMORY = "memory in use and its limit"
+    PYTHON_CALLS = "time inside Python functions"
+
+
+def find_missing(analysis: Analysis, need: Need) -> str:
+    """Return why ``need`` is not met, an empty text where it is."""
+    return _CHECKS[need](analysis)
+
+
+def _pipelines(analysis: Analysis) -> str:
+    return "" if analysis.pipelines else "no tf.data pipeline was seen"
+
+
+def _training(analysis: Analysis) -> str:
+    return "" if analysis.train is not None else "no training loop over a tf.data pipeline was seen"
+
+
+def _waits(analysis: Analysis) -> str:
+    return "" if analysis.steps.wait_share is not None else "the time waited in each step was not measured"
+
+
+def _verdict(analysis: Analysis) -> str:
+    if analysis.verdict.input_bound is InputBound.UNKNOWN and analysis.verdict.ceiling_speedup is None:
+        return "whether the input limits training is unknown"
+    return ""
+
+
+def _counters(analysis: Analysis) -> str:
+    train = analysis.train
+    if train is None:
+        return _training(analysis)
+    if not train.record.executed:
+        return f"no time per stage: {train.record.counters}"
+    if None in (train.step_s, train.gap_s, train.wait_s):
+        return "the loop's step was not measured"
+    return "" if train.segments else "no time per stage could be brought to one step"
+
+
+def _process_cpu(analysis: Analysis) -> str:
+    train = analysis.train
+    return "" if train is not None and train.cpu_s_per_step is not None else "the CPU time of the process was not measured"
+
+
+def _memory(analysis: Analysis) -> str:
+    host = analysis.profile.run.host
+    if host.memory_bytes is None and host.memory_limit_bytes is None:
+        return "the size of the memory is unknown"
+    return "" if analysis.resources.rss_peak_bytes is not None else "the memory in use was not measured"
+
+
+def _python_calls(analysis: Analysis) -> str:
+    train = analysis.train
+    if train is None or _has_timed_python(train) or not any(runs_python(view) for view in train.stages):
+        return ""
+    return "the Python functions of the pipeline were not timed"
+
+
+def _has_timed_python(pipeline: PipelineView) -> bool:
+    return any(view.written is not None and view.written.python is not None for view in pipeline.stages)
+
+
+_CHECKS: dict[Need, Callable[[Analysis], str]] = {
+    Need.PIPELINES: _pipelines,
+    Need.TRAINING: _training,
+    Need.WAITS: _waits,
+    Need.VERDICT: _verdict,
+    Need.COUNTERS: _counters,
+    Need.PROCESS_CPU: _process_cpu,
+    Need.MEMORY: _memory,
+    Need.PYTHON_CALLS: _python_calls,
+}

@@ -1,0 +1,182 @@
+"""PP401: the same expensive work is done again in every epoch, and its result would fit into memory.
+
+The one idea: find the last point up to which everything repeats exactly and fits, and count what the stages before it cost.
+It never proposes to cache what is drawn anew in each epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeprof import units
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
+from pipeprof.rules.cache_point import (
+    StoredSize,
+    count_passes,
+    find_assumptions,
+    find_cached,
+    is_repeated,
+    measure_stored,
+    reads_everything,
+)
+from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
+from pipeprof.rules.needs import Need
+from pipeprof.rules.stage_graph import upstream
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheablePrefixParameters(Parameters):
+    """Thresholds of PP401."""
+
+    min_share: float = parameter(0.05, unit="share of the step", low=0, high=1, doc="the cache must save this much")
+    max_of_free: float = parameter(0.5, unit="share of free memory", low=0.01, high=1, doc="the cache may take this much")
+    near_best: float = parameter(
+        0.95, unit="share of the best", low=0.1, high=1, doc="of points that save as much, the smallest is taken"
+    )
+    tensor_overhead_bytes: float = parameter(
+        185.0, unit="bytes", low=0, high=10_000, doc="TensorFlow's own memory for each cached tensor"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CachePoint:
+    """One place for a cache, with what it stores and what it saves."""
+
+    view: StageView
+    stored: StoredSize
+    stored_bytes: float
+    cost: float  # share of the step
+    busy_s: float  # saved per step
+    assumptions: tuple[str, ...]
+
+
+class CacheablePrefix(Rule[CacheablePrefixParameters]):
+    """Cacheable prefix.
+
+    What it looks for:
+        The longest first part of the training pipeline that gives the same
+        elements in every epoch, costs a good part of each step, and whose
+        result fits into the memory that is free.
+
+    Why it costs time:
+        Reading, parsing and decoding are done again in every epoch although
+        the result is the same.
+
+    How it is measured:
+        From the traced functions: no random operation, no shuffle that
+        reshuffles (unless one follows the cache), no state. Bytes are the
+        elements of one epoch times the bytes of one element, static where
+        shapes are, else as TensorFlow counted them, and 185 bytes for each
+        tensor. Free memory is the limit less the peak that was seen. Of
+        points that save nearly the same, the smallest is taken.
+
+    When it is wrong:
+        Python code is taken to be deterministic, which is said and lowers the
+        confidence. A loop that ends its epochs early never completes a cache:
+        it stays silent where it can see that. Memory that later epochs would
+        need is not foreseen. With one epoch, or one more, a cache gains little.
+
+    What to do:
+        Put .cache() right after the named stage and before shuffle, repeat and
+        random augmentation: source, decode, cache, shuffle, augment, batch.
+
+    What that can change:
+        Memory grows by the stated bytes during the first epoch. Anything
+        random before the cache would be frozen.
+
+    References:
+        TensorFlow guide "Better performance with the tf.data API", on caching;
+        Plumber (MLSys 2022) on cache placement; tensorflow/tensorflow issues
+        27128 and 29697 for caches that did not fit.
+    """
+
+    code = "PP401"
+    name = "cacheable-prefix"
+    needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
+    parameters = CacheablePrefixParameters
+
+    def check(self, analysis: Analysis, params: CacheablePrefixParameters) -> Iterator[Finding]:
+        """Yield one finding for the best place for a cache, where there is one."""
+        train = analysis.train
+        if train is None or not is_input_bound(analysis):
+            return
+        free_bytes = _free_bytes(analysis)
+        points = [point for view in train.stages if (point := _weigh(analysis, train, view, params)) is not None]
+        fitting = [point for point in points if point.stored_bytes <= params.max_of_free * free_bytes]
+        if not fitting:
+            return
+        best = max(point.cost for point in fitting)
+        if best >= params.min_share and best > 0:
+            near = [point for point in fitting if point.cost >= params.near_best * best]
+            yield self._report_point(analysis, train, min(near, key=lambda point: point.stored_bytes), free_bytes, params)
+
+    def _report_point(
+        self,
+        analysis: Analysis,
+        train: PipelineView,
+        point: _CachePoint,
+        free_bytes: float,
+        params: CacheablePrefixParameters,
+    ) -> Finding:
+        passes = count_passes(train, point.view)
+        seen = f"read {passes} times in this run" if passes > 1 else "read again by the repeat after it"
+        assumed = f", assuming that {' and '.join(point.assumptions)}" if point.assumptions else ""
+        message = (
+            f"Everything up to {name_stage(point.view)} gives the same elements in every epoch{assumed}, and is {seen}: "
+            f"{units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. The result takes "
+            f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free_bytes)} are free. Training waits "
+            f"{describe_wait(analysis)}. Put .cache() right after it."
+        )
+        return self.report(
+            message,
+            severity=grade(point.cost),
+            confidence=weakest(_find_confidence(point, passes), analysis.verdict.confidence),
+            pipeline=train,
+            view=point.view,
+            evidence=(
+                Evidence(name=COST_SHARE, value=point.cost, unit="share", threshold=params.min_share, n=analysis.steps.count),
+                Evidence(name="saved_s_per_step", value=point.busy_s, unit="s"),
+                Evidence(name="busy_share_upstream", value=_busy_share(train, point), unit="share"),
+                Evidence(name="cache_bytes", value=point.stored_bytes, unit="bytes", threshold=params.max_of_free * free_bytes),
+                Evidence(name="elements_per_epoch", value=point.stored.elements, unit="elements"),
+                Evidence(name="passes", value=passes, unit="epochs"),
+            ),
+        )
+
+
+def _weigh(analysis: Analysis, train: PipelineView, view: StageView, params: CacheablePrefixParameters) -> _CachePoint | None:
+    assumptions = find_assumptions(train, view)
+    if assumptions is None or not is_repeated(train, view) or not reads_everything(train, view):
+        return None
+    stored = measure_stored(train, view)
+    if stored is None or view.written is None:
+        return None
+    removed = {item.id for item in upstream(train, view.id)} - find_cached(train, view)
+    return _CachePoint(
+        view=view,
+        stored=stored,
+        stored_bytes=stored.total_bytes(view.written.element_tensors or 1, params.tensor_overhead_bytes),
+        cost=share_saved_without(analysis, train, removed),
+        busy_s=sum(busy_of(item) for item in train.stages if item.id in removed),
+        assumptions=assumptions,
+    )
+
+
+def _free_bytes(analysis: Analysis) -> float:
+    host = analysis.profile.run.host
+    limits = [size for size in (host.memory_bytes, host.memory_limit_bytes) if size is not None]
+    return max(0.0, float(min(limits) - (analysis.resources.rss_peak_bytes or 0)))
+
+
+def _busy_share(train: PipelineView, point: _CachePoint) -> float | None:
+    total_s = train.busy_s_per_step or sum(busy_of(view) for view in train.stages)
+    return point.busy_s / total_s if total_s else None
+
+
+def _find_confidence(point: _CachePoint, passes: int) -> Confidence:
+    if point.assumptions:
+        return Confidence.LOW
+    return Confidence.HIGH if point.stored.is_exact and passes > 1 else Confidence.MEDIUM

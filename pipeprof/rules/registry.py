@@ -1,0 +1,109 @@
+"""All rules, by code, and their pages of documentation as text.
+
+The one idea: the list is written out, so that reading this file tells which rules there are. No rule is found by walking
+directories or by being imported somewhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+import textwrap
+from dataclasses import fields
+from typing import Any
+
+from pipeprof import units
+from pipeprof.errors import UserError
+from pipeprof.rules.base import SECTIONS, Parameters, Rule
+from pipeprof.rules.pp001_too_short_to_judge import TooShortToJudge
+from pipeprof.rules.pp004_not_measured import NotMeasured
+from pipeprof.rules.pp101_input_bound import InputIsTheLimit
+from pipeprof.rules.pp102_compute_bound import ComputeIsTheLimit
+from pipeprof.rules.pp201_sequential_map import SequentialMap
+from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
+from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
+from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
+from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
+from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
+
+AnyRule = type[Rule[Any]]  # Any: each rule has parameters of its own
+
+_RULES: tuple[AnyRule, ...] = (
+    TooShortToJudge,
+    NotMeasured,
+    InputIsTheLimit,
+    ComputeIsTheLimit,
+    SequentialMap,
+    BlockingMapCapped,
+    CacheablePrefix,
+    FrozenRandomness,
+    PythonUnderGil,
+    MapBeforeBatch,
+)
+_SIGNIFICANT = 4
+_WIDTH = 80
+
+
+def all_rules() -> tuple[AnyRule, ...]:
+    """Return all rules, ordered by code."""
+    return _RULES
+
+
+def find_rule(code: str) -> AnyRule:
+    """Return the rule with this code or name.
+
+    Raises:
+        UserError: there is none; the hint names the nearest.
+    """
+    wanted = code.strip()
+    for rule in _RULES:
+        if wanted.upper() == rule.code or wanted.lower() == rule.name:
+            return rule
+    raise UserError(f"no such rule: {code}", suggest_code(code))
+
+
+def suggest_code(code: str) -> str:
+    """Return a hint that names the rule nearest to a misspelt code or name."""
+    names = {key.lower(): rule for rule in _RULES for key in (rule.code, rule.name)}
+    text = code.strip().lower()
+    close = difflib.get_close_matches(text, names, n=len(names))
+    if not close:
+        return "list them with: pipeprof rules"
+    rule = names[min(close, key=lambda name: (-_shared_start(name, text), name))]  # theme first: PP210 is nearest to PP201
+    return f"did you mean {rule.code} {rule.name}?"
+
+
+def _shared_start(first: str, second: str) -> int:
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
+def explain_text(code: str) -> str:
+    """Return a rule's page: its docstring with the table of its parameters, 80 columns of plain text.
+
+    Raises:
+        UserError: there is no such rule.
+    """
+    rule = find_rule(code)
+    head = f"{rule.code} {rule.name} ({rule.status}, since {rule.since})"
+    needs = textwrap.fill(f"Needs: {', '.join(rule.needs) if rule.needs else 'nothing beyond a run'}.", _WIDTH)
+    page = inspect.cleandoc(rule.__doc__ or "")
+    before, marker, references = page.rpartition(f"\n{SECTIONS[-1]}:\n")
+    body = f"{before.rstrip()}\n{_describe_parameters(rule.parameters)}{marker}{references}"
+    return f"{head}\n{'=' * len(head)}\n\n{body}\n\n{needs}\n"
+
+
+def _describe_parameters(parameters: type[Parameters]) -> str:
+    """Return the section on the parameters, generated from their fields; empty where there are none."""
+    rows = []
+    for item in fields(parameters):
+        meta = item.metadata
+        span = f"{_number(meta['low'])} to {_number(meta['high'])}"
+        rows.append(f"    {item.name} = {_number(item.default)} {meta['unit']} ({span})")
+        rows.append(textwrap.fill(meta["doc"], _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8))
+    return "\nParameters:\n" + "\n".join(rows) + "\n" if rows else ""
+
+
+def _number(value: Any) -> str:  # Any: a dataclass default is typed so
+    number = float(value)
+    return f"{number:.0f}" if number.is_integer() else units.significant(number, _SIGNIFICANT).rstrip("0").rstrip(".")

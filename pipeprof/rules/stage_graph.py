@@ -1,0 +1,51 @@
+"""Ways through the stages of one pipeline: what comes before a stage, what comes after it.
+
+Edges are the stages' inputs as written. Nothing here knows what a stage does.
+"""
+
+from __future__ import annotations
+
+from pipeprof.model.analysis import PipelineView, StageView
+
+
+def upstream(pipeline: PipelineView, stage_id: str, *, stop_at: frozenset[str] = frozenset()) -> tuple[StageView, ...]:
+    """Return the stage and all before it, source first; not what lies before a stage of ``stop_at``, nor that stage."""
+    inputs = {view.id: view.stage.inputs for view in pipeline.stages}
+    found: set[str] = set()
+    open_ids = [stage_id]
+    while open_ids:
+        current = open_ids.pop()
+        if current in found or current in stop_at or current not in inputs:
+            continue
+        found.add(current)
+        open_ids.extend(inputs[current])
+    return tuple(view for view in pipeline.stages if view.id in found)
+
+
+def downstream(pipeline: PipelineView, stage_id: str) -> tuple[StageView, ...]:
+    """Return all stages after the stage, nearest first."""
+    reached = {stage_id}
+    grown = True
+    while grown:
+        more = {view.id for view in pipeline.stages if view.id not in reached and reached & set(view.stage.inputs)}
+        reached |= more
+        grown = bool(more)
+    return tuple(view for view in pipeline.stages if view.id in reached and view.id != stage_id)
+
+
+def consumer_of(pipeline: PipelineView, stage_id: str) -> StageView | None:
+    """Return the one written stage that takes the stage's elements; None where none or several do."""
+    takers = [view for view in pipeline.stages if view.written is not None and stage_id in view.written.inputs]
+    return takers[0] if len(takers) == 1 else None
+
+
+def elements_per_step(pipeline: PipelineView, view: StageView) -> float | None:
+    """Return how many elements the stage itself makes for one step.
+
+    A fused node (map and batch) counts what its last stage makes; for a stage before that one, its input's elements are
+    taken, which is right for a map.
+    """
+    fused = [item.id for item in pipeline.stages if item.id in view.shares_node_with or item.id == view.id]
+    if fused[-1] == view.id or not view.stage.inputs:
+        return view.visit_ratio
+    return next((item.visit_ratio for item in pipeline.stages if item.id == view.stage.inputs[0]), None)

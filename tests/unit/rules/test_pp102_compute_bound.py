@@ -1,0 +1,55 @@
+"""PP102: nothing to gain from the input."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeprof.model.diagnosis import InputBound, Limit, Severity
+from pipeprof.rules.pp102_compute_bound import ComputeBoundParameters, ComputeIsTheLimit
+from tests.support.builders import Scene, number, stage
+
+HEALTHY = Scene(stages=(stage("map", 0.016),), gap_s=0.0392, wait_margin=0.01)
+
+
+def check(scene: Scene) -> list:
+    return list(ComputeIsTheLimit().check(scene.analysis(), ComputeBoundParameters()))
+
+
+def test_a_healthy_loop_is_told_with_its_headroom() -> None:
+    (finding,) = check(HEALTHY)
+
+    assert (finding.code, finding.severity, finding.pipeline_id) == ("PP102", Severity.INFO, "p0")
+    assert finding.message == (
+        "The input keeps up: training waits 2 % (1–3 %) of each step. It could feed 2.45× as fast as the step takes. "
+        "Leave the input alone."
+    )
+    assert number(finding, "headroom") == 0.0392 / 0.016
+
+
+def test_no_headroom_is_claimed_where_production_takes_longer_than_the_step() -> None:
+    (finding,) = check(HEALTHY.but(stages=(stage("map", 0.05),)))
+
+    assert "It could feed" not in finding.message
+    assert [item.name for item in finding.evidence] == ["wait_share", "ceiling_speedup"]
+
+
+def test_a_large_headroom_is_not_told_to_the_digit() -> None:
+    (finding,) = check(HEALTHY.but(stages=(stage("map", 0.0001),)))
+
+    assert "It could feed more than 10× as fast as the step takes." in finding.message
+
+
+def test_an_input_bound_loop_is_not_healthy() -> None:
+    assert check(HEALTHY.but(gap_s=0.03)) == []
+
+
+def test_a_ceiling_just_under_the_threshold_is_nothing_to_gain_and_one_at_it_is() -> None:
+    unknown = HEALTHY.but(input_bound=InputBound.UNKNOWN)
+
+    assert [finding.code for finding in check(unknown.but(ceiling=1.049))] == ["PP102"]
+    assert check(unknown.but(ceiling=1.05)) == []
+
+
+@pytest.mark.parametrize("limit", [Limit.CONTENTION, Limit.STARTUP])
+def test_contention_and_start_up_are_not_called_healthy(limit: Limit) -> None:
+    assert check(HEALTHY.but(limit=limit)) == []

@@ -1,0 +1,103 @@
+"""PP402: randomness that a cache freezes."""
+
+from __future__ import annotations
+
+from pipeprof.model.diagnosis import Confidence, Severity
+from pipeprof.model.profile import Role
+from pipeprof.rules.base import Parameters
+from pipeprof.rules.engine import NOT_APPLICABLE, judge
+from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
+from tests.support.builders import Scene, StageSpec, function, number, random_function, stage
+
+SOURCE = stage("from_tensor_slices")
+AUGMENT = stage("map", function=random_function(), line=12, code="ds.map(augment)")
+CACHE = stage("cache", line=13, code="ds.cache()")
+
+
+def check(*stages: StageSpec, **numbers: object) -> list:
+    return list(FrozenRandomness().check(Scene(stages=stages).but(**numbers).analysis(), Parameters()))
+
+
+def test_a_random_map_before_a_cache_fires_at_the_cache() -> None:
+    (finding,) = check(SOURCE, AUGMENT, CACHE, stage("batch"))
+
+    assert (finding.code, finding.stage_id, finding.severity, finding.confidence) == (
+        "PP402", "s2", Severity.MEDIUM, Confidence.HIGH,
+    )  # fmt: skip
+    assert finding.message == (
+        "train.py:12 .map(augment) draws random numbers (RandomUniform), but train.py:13 .cache() comes after it: every later "
+        "epoch gets the first epoch's again. Put the cache before it."
+    )
+    assert number(finding, "frozen_stages") == "s1"
+    assert number(finding, "cache_after") == "s0"
+
+
+def test_the_cured_twin_is_silent() -> None:
+    assert check(SOURCE, CACHE, AUGMENT, stage("batch")) == []
+
+
+def test_a_fast_pipeline_is_judged_all_the_same() -> None:
+    assert len(check(SOURCE, AUGMENT, CACHE, gap_s=0.0399)) == 1
+
+
+def test_a_shuffle_before_a_cache_fires_unless_one_follows_or_it_does_not_reshuffle() -> None:
+    shuffle = stage("shuffle", arguments={"reshuffle_each_iteration": True})
+
+    (finding,) = check(SOURCE, shuffle, CACHE)
+
+    assert "shuffles anew in every epoch" in finding.message
+    assert check(SOURCE, shuffle, CACHE, stage("shuffle")) == []
+    assert check(SOURCE, stage("shuffle", arguments={"reshuffle_each_iteration": False}), CACHE) == []
+
+
+def test_several_frozen_stages_are_named_in_one_finding() -> None:
+    (finding,) = check(SOURCE, stage("shuffle", code="ds.shuffle(9)", line=11), AUGMENT, CACHE)
+
+    assert "The same holds for train.py:12 .map(augment)." in finding.message
+    assert number(finding, "frozen_stages") == "s1 s2"
+    assert number(finding, "cache_after") == "s0"
+
+
+def test_each_cache_answers_for_what_is_between_it_and_the_one_before() -> None:
+    found = check(SOURCE, AUGMENT, CACHE, AUGMENT, stage("cache"))
+
+    assert [(finding.stage_id, number(finding, "frozen_stages")) for finding in found] == [("s2", "s1"), ("s4", "s3")]
+
+
+def test_a_random_source_fires_only_if_it_draws_anew() -> None:
+    fresh = stage("random", arguments={"seed": 1, "seed2": 2, "rerandomize": True})
+
+    assert [number(finding, "cache_after") for finding in check(fresh, CACHE)] == [None]
+    assert check(stage("random", arguments={"seed": 0, "seed2": 0}), CACHE) == []
+
+
+def test_a_function_without_random_operations_is_silent() -> None:
+    assert check(SOURCE, stage("map", function=function("StatelessRandomUniformV2")), CACHE) == []
+
+
+def test_a_validation_pipeline_is_not_looked_at() -> None:
+    assert check(SOURCE, AUGMENT, CACHE, role=Role.VALIDATION) == []
+
+
+def test_one_epoch_shows_no_harm_yet_and_lowers_the_confidence() -> None:
+    (finding,) = check(SOURCE, AUGMENT, CACHE, epochs=1)
+
+    assert (finding.severity, finding.confidence) == (Severity.MEDIUM, Confidence.MEDIUM)
+
+
+def test_a_seed_that_repeats_the_draws_anyway_is_said() -> None:
+    (finding,) = check(SOURCE, AUGMENT, CACHE, seed_set=True)
+    (repeated,) = check(SOURCE, AUGMENT, CACHE, stage("repeat"), seed_set=True)
+
+    assert "repeats the draws even without the cache" in finding.message
+    assert finding.confidence is Confidence.MEDIUM
+    assert "even without the cache" not in repeated.message
+
+
+def test_it_does_not_apply_without_a_pipeline() -> None:
+    from dataclasses import replace
+
+    analysis = replace(Scene(stages=(SOURCE,)).analysis(), pipelines=(), train_id=None)
+    outcomes = {item.code: item for item in judge(analysis).outcomes}
+
+    assert (outcomes["PP402"].outcome, outcomes["PP402"].reason) == (NOT_APPLICABLE, "no tf.data pipeline was seen")

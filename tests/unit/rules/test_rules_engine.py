@@ -1,0 +1,181 @@
+"""The engine: five outcomes, crash isolation, selection, order, rivalry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeprof.errors import UserError
+from pipeprof.model.analysis import Analysis
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule
+from pipeprof.rules.engine import ERROR, FIRED, IGNORED, NOT_APPLICABLE, PASSED, judge
+from pipeprof.rules.needs import Need
+from tests.support.builders import Scene, function, number, random_function, stage
+
+ANALYSIS = Scene(stages=(stage("map", 0.036, function=random_function()),)).analysis()
+
+
+class _Made(Rule[Parameters]):
+    """A rule that yields what its class says."""
+
+    severity = Severity.LOW
+    cost = 0.0
+
+    def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+        train = analysis.train
+        yield self.report(
+            self.name,
+            severity=self.severity,
+            confidence=Confidence.HIGH,
+            pipeline=train,
+            view=train.stages[0] if train else None,
+            evidence=(Evidence(name=COST_SHARE, value=self.cost, unit="share"),),
+        )
+
+
+class _Cheap(_Made):
+    code, name, severity, cost = "PP910", "cheap", Severity.MEDIUM, 0.06
+
+
+class _Dear(_Made):
+    code, name, severity, cost = "PP920", "dear", Severity.MEDIUM, 0.19
+
+
+class _Grave(_Made):
+    code, name, severity, cost = "PP930", "grave", Severity.HIGH, 0.0
+
+
+class _Rival(_Made):
+    code, name, cost, rivals = "PP940", "rival", 0.1, ("PP920",)
+
+
+class _Twin(_Made):
+    code, name, cost, rivals = "PP950", "twin", 0.1, ("PP940",)
+
+
+class _Crashing(_Made):
+    code, name = "PP960", "crashing"
+
+    def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+        yield from super().check(analysis, params)
+        raise ZeroDivisionError("no steps")
+
+
+class _Quiet(_Made):
+    code, name = "PP970", "quiet"
+
+    def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+        yield from ()
+
+
+class _Needy(_Made):
+    code, name, needs = "PP980", "needy", (Need.MEMORY,)
+
+
+def outcome_of(code: str, **arguments: object) -> tuple[str, str]:
+    rules = (_Cheap, _Dear, _Grave, _Crashing, _Quiet, _Needy)
+    analysis = arguments.pop("analysis", ANALYSIS)
+    found = {item.code: item for item in judge(analysis, rules=rules, **arguments).outcomes}
+    return found[code].outcome, found[code].reason
+
+
+def test_a_rule_with_findings_fired_and_one_without_passed() -> None:
+    assert outcome_of("PP910") == (FIRED, "")
+    assert outcome_of("PP970") == (PASSED, "")
+
+
+def test_a_rule_without_its_evidence_is_not_applicable_and_says_why() -> None:
+    analysis = Scene(stages=(stage("map"),), memory_bytes=None).analysis()
+
+    assert outcome_of("PP980", analysis=analysis) == (NOT_APPLICABLE, "the size of the memory is unknown")
+
+
+def test_a_crashing_rule_is_reported_with_its_place_and_the_rest_go_on() -> None:
+    judgement = judge(ANALYSIS, rules=(_Crashing, _Cheap))
+
+    assert [(item.code, item.outcome) for item in judgement.outcomes] == [("PP960", ERROR), ("PP910", FIRED)]
+    assert judgement.outcomes[0].reason.startswith("ZeroDivisionError: no steps (test_rules_engine.py:")
+    assert [finding.code for finding in judgement.findings] == ["PP910"]
+
+
+def test_an_ignored_rule_says_by_whom() -> None:
+    assert outcome_of("PP920", ignore=["PP92"]) == (IGNORED, "by ignore = PP92")
+    assert outcome_of("PP920", ignore=["dear"]) == (IGNORED, "by ignore = dear")
+
+
+def test_a_rule_that_was_not_selected_says_so() -> None:
+    assert outcome_of("PP910", select=["PP92", "PP93"]) == (IGNORED, "by select = PP92, PP93")
+    assert outcome_of("PP920", select=["pp92"]) == (FIRED, "")
+
+
+def test_ignore_is_stronger_than_select() -> None:
+    assert outcome_of("PP920", select=["PP9"], ignore=["PP920"]) == (IGNORED, "by ignore = PP920")
+
+
+@pytest.mark.parametrize("given", [{"select": ["PP301"]}, {"ignore": ["PQ"]}, {"select": [""]}])
+def test_an_unknown_selector_is_the_users_mistake(given: dict) -> None:
+    with pytest.raises(UserError, match="no such rule"):
+        judge(ANALYSIS, **given)
+
+
+def test_findings_come_gravest_first_and_then_by_cost() -> None:
+    judgement = judge(ANALYSIS, rules=(_Cheap, _Dear, _Grave))
+
+    assert [finding.code for finding in judgement.findings] == ["PP930", "PP920", "PP910"]
+
+
+def test_of_rivals_at_one_stage_the_dearest_stays() -> None:
+    judgement = judge(ANALYSIS, rules=(_Dear, _Rival))
+
+    assert [finding.code for finding in judgement.findings] == ["PP920"]
+    assert (judgement.outcomes[1].outcome, judgement.outcomes[1].reason) == (PASSED, "PP920 explains more of the same time")
+
+
+def test_of_rivals_that_cost_the_same_the_lower_code_stays() -> None:
+    assert [finding.code for finding in judge(ANALYSIS, rules=(_Rival, _Twin)).findings] == ["PP940"]
+
+
+def test_a_rival_that_is_ignored_takes_nothing_away() -> None:
+    assert [finding.code for finding in judge(ANALYSIS, rules=(_Dear, _Rival), ignore=["PP920"]).findings] == ["PP940"]
+
+
+def test_every_rule_has_an_outcome_on_a_run_without_any_pipeline() -> None:
+    from dataclasses import replace
+
+    empty = replace(ANALYSIS, pipelines=(), train_id=None, profile=replace(ANALYSIS.profile, pipelines=()))
+    outcomes = {item.code: item.outcome for item in judge(empty).outcomes}
+
+    assert outcomes.pop("PP004") == PASSED
+    assert set(outcomes.values()) == {NOT_APPLICABLE}
+
+
+def test_a_cheap_sequential_map_before_a_batch_gives_one_finding_of_the_two() -> None:
+    many = 1000.0
+    slow = stage("map", 0.023, visits=many, function=function("Cast"), arguments={"num_parallel_calls": 1})
+    scene = Scene(stages=(stage("from_tensor_slices", visits=many), slow, stage("batch")), step_s=0.024, gap_s=0.004)
+
+    dear = judge(scene.but(cpu_s_per_step=0.024).analysis(), select=["PP2", "PP6"])
+    crowded = judge(scene.but(cpu_s_per_step=0.024 * 3.3).analysis(), select=["PP2", "PP6"])
+
+    assert [(finding.code, finding.stage_id) for finding in dear.findings] == [("PP201", "s1")]
+    assert [(finding.code, finding.stage_id) for finding in crowded.findings] == [("PP601", "s1")]
+    assert number(dear.findings[0], COST_SHARE) > number(crowded.findings[0], COST_SHARE)
+
+
+def test_a_healthy_run_has_no_finding_above_info() -> None:
+    scene = Scene(
+        stages=(
+            stage("from_tensor_slices", 0.001),
+            stage("map", 0.02, function=random_function()),
+            stage("batch", 0.001),
+            stage("prefetch", segment=0),
+        ),
+        gap_s=0.0385,
+    )
+
+    judgement = judge(scene.analysis())
+
+    assert [(finding.code, finding.severity) for finding in judgement.findings] == [("PP102", Severity.INFO)]
+    assert ERROR not in {item.outcome for item in judgement.outcomes}
