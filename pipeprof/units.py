@@ -6,6 +6,8 @@ calculates; ``None`` means "not measured" and is said so.
 
 from __future__ import annotations
 
+import math
+
 NOT_MEASURED = "not measured"
 
 _TIME_STEPS = ((60.0, 1 / 60.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (1e-6, 1e6, "µs"))
@@ -14,6 +16,8 @@ _BYTE_STEPS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 def significant(value: float, digits: int = 2) -> str:
     """Format ``value`` with ``digits`` significant digits and no exponent (``0.042``, ``3.1``, ``120``)."""
+    if not math.isfinite(value):
+        return NOT_MEASURED
     if value == 0:
         return "0"
     magnitude = f"{value:.{digits - 1}e}"
@@ -24,7 +28,7 @@ def significant(value: float, digits: int = 2) -> str:
 
 def duration(seconds: float | None) -> str:
     """Format a duration: ``1.2 s``, ``34 ms``, ``0 s``; minutes from two minutes on."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return NOT_MEASURED
     size = abs(seconds)
     if size >= 120:
@@ -37,7 +41,7 @@ def duration(seconds: float | None) -> str:
 
 def byte_count(size: float | None) -> str:
     """Format a number of bytes with decimal units: ``1.5 GB``, ``320 kB``, ``12 B``."""
-    if size is None:
+    if size is None or not math.isfinite(size):
         return NOT_MEASURED
     for limit, unit in _BYTE_STEPS:
         if abs(size) >= limit:
@@ -47,7 +51,7 @@ def byte_count(size: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """Format a share of 0-1 as a percentage: ``37 %``, ``0.4 %``."""
-    if share is None:
+    if share is None or not math.isfinite(share):
         return NOT_MEASURED
     value = share * 100
     return f"{value:.0f} %" if abs(value) >= 1 or value == 0 else f"{significant(value, 1)} %"
@@ -61,7 +65,7 @@ def percent_interval(low: float, high: float) -> str:
 
 def ratio(value: float | None) -> str:
     """Format a speed-up: ``1.42×``."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return NOT_MEASURED
     return f"{value:.2f}×" if value < 10 else f"{value:.0f}×"
 
@@ -73,7 +77,7 @@ def ratio_interval(low: float, high: float) -> str:
 
 def rate(per_second: float | None, what: str = "/s") -> str:
     """Format a rate: ``120/s``, ``3.4 steps/s`` with ``what=" steps/s"``."""
-    if per_second is None:
+    if per_second is None or not math.isfinite(per_second):
         return NOT_MEASURED
-    text = f"{per_second:,.0f}" if per_second >= 100 else significant(per_second)
+    text = f"{float(significant(per_second, 3)):,.0f}" if per_second >= 100 else significant(per_second)
     return f"{text}{what}"

@@ -1,0 +1,256 @@
+"""Findings and recommendations in words; shared by all renderers.
+
+One idea: a prediction, a trial and what became of the data stand side by side, and a replay never claims more than it
+showed: it says that the input keeps up, only a re-run says that training is faster. Nothing here judges or calculates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeprof import units
+from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Safety, Severity, Trial
+from pipeprof.model.profile import ElementsState, TrialState
+from pipeprof.report.stages import Sites
+from pipeprof.report.text import count_of, harmless, list_words, number_text, one_line
+
+_SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
+_RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
+_BYTE_UNITS = {"bytes", "byte", "B"}
+_SAFETY = {
+    Safety.SAFE: "safe",
+    Safety.REORDERS: "reorders the elements",
+    Safety.USES_MEMORY: "uses memory",
+    Safety.CHANGES_DATA: "changes the data",
+    Safety.MANUAL: "to be done by hand",
+}
+_ELEMENTS = {
+    ElementsState.IDENTICAL: "elements identical",
+    ElementsState.EQUAL_WITHIN_ROUNDING: "elements equal within rounding",
+    ElementsState.SAME_BUT_RANDOM: "elements the same but for their randomness",
+    ElementsState.REORDERED: "same elements in another order",
+    ElementsState.DIFFERENT: "ELEMENTS DIFFER",
+    ElementsState.UNCHECKED: "elements not compared",
+}
+
+
+class Outcome(StrEnum):
+    """What a reader needs to know of a recommendation at first sight."""
+
+    CONFIRMED = "confirmed"
+    NOT_TRIED = "not tried"
+    NO_DIFFERENCE = "no difference"
+    REFUSED = "refused"
+
+
+_OUTCOMES = {
+    TrialState.CONFIRMED: Outcome.CONFIRMED,
+    TrialState.NOT_TRIED: Outcome.NOT_TRIED,
+    TrialState.NO_DIFFERENCE: Outcome.NO_DIFFERENCE,
+    TrialState.WORSE: Outcome.REFUSED,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvidenceRow:
+    """One number a finding rests on."""
+
+    name: str
+    value: str
+    threshold: str
+    n: str
+
+    @property
+    def phrase(self) -> str:
+        """The row as one phrase: ``share of the step 87 % (threshold 20 %, n = 412)``."""
+        notes = [f"threshold {self.threshold}" if self.threshold else "", f"n = {self.n}" if self.n else ""]
+        kept = ", ".join(note for note in notes if note)
+        return f"{self.name} {self.value}" + (f" ({kept})" if kept else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindingText:
+    """One finding, ready to be shown."""
+
+    code: str
+    name: str
+    severity: Severity
+    confidence: str
+    where: str
+    path: str
+    message: str
+    evidence: tuple[EvidenceRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A ratio of step times with its interval, for drawing."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdviceText:
+    """One recommendation, ready to be shown."""
+
+    id: str
+    title: str
+    outcome: Outcome
+    standing: str  # whether a confirmed change is in the patch, where that is not plain
+    where: str
+    path: str
+    codes: tuple[str, ...]
+    safety: str
+    is_safe: bool
+    caution: str  # without a full stop
+    predicted: str
+    trial: str
+    elements: str  # empty where nothing was tried
+    elements_differ: bool
+    costs: str  # memory, break-even, filling a cache
+    diff: tuple[str, ...]  # lines
+    diff_reason: str
+    predicted_interval: Interval | None
+    trial_interval: Interval | None
+    noise_interval: Interval | None
+
+
+def finding_text(finding: Finding, sites: Sites) -> FindingText:
+    """Return one finding in words."""
+    return FindingText(
+        code=one_line(finding.code),
+        name=one_line(finding.name),
+        severity=finding.severity,
+        confidence=f"{finding.confidence} confidence",
+        where=sites.where(finding.call_site),
+        path=sites.path(finding.call_site),
+        message=one_line(finding.message),
+        evidence=tuple(_evidence_row(item) for item in finding.evidence),
+    )
+
+
+def sort_findings(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return findings by severity; the given order stays within one severity."""
+    return tuple(sorted(findings, key=lambda finding: _SEVERITIES[finding.severity]))
+
+
+def sort_advice(advice: tuple[Recommendation, ...]) -> tuple[Recommendation, ...]:
+    """Return what was confirmed first, then what was not tried, then what did not help; else as given."""
+    order = list(Outcome)
+    return tuple(sorted(advice, key=lambda item: (order.index(_OUTCOMES[item.trial.state]), not item.accepted)))
+
+
+def _evidence_row(item: Evidence) -> EvidenceRow:
+    threshold = "" if item.threshold is None else _quantity(item.threshold, item.unit)
+    return EvidenceRow(
+        name=one_line(item.name.replace("_", " ")),
+        value=_quantity(item.value, item.unit),
+        threshold=threshold,
+        n="" if item.n is None else f"{item.n:,}",
+    )
+
+
+def _quantity(value: float | str | None, unit: str) -> str:
+    if value is None:
+        return units.NOT_MEASURED
+    if isinstance(value, str):
+        return one_line(value)
+    if unit == "s":
+        return units.duration(value)
+    if unit in _BYTE_UNITS:
+        return units.byte_count(value)
+    if unit == "share":
+        return units.percent(value)
+    if unit in _RATIO_UNITS:
+        return units.ratio(value)
+    if unit.endswith("/s"):
+        return f"{units.byte_count(value)}/s" if unit[:-2].strip() in _BYTE_UNITS else units.rate(value, one_line(unit))
+    return one_line(f"{number_text(value)} {unit}")
+
+
+def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -> AdviceText:
+    """Return one recommendation in words; ``titles`` names those that a trial was stacked on."""
+    trial, predicted = item.trial, item.predicted
+    return AdviceText(
+        id=one_line(item.id),
+        title=one_line(item.title),
+        outcome=_OUTCOMES[trial.state],
+        standing=_standing(item),
+        where=sites.where(item.call_site),
+        path=sites.path(item.call_site),
+        codes=tuple(one_line(code) for code in item.findings),
+        safety=_SAFETY[item.safety],
+        is_safe=item.safety is Safety.SAFE,
+        caution=one_line(item.caution).rstrip("."),
+        predicted=_predicted(item),
+        trial=_trial(trial, titles),
+        elements=_elements(trial),
+        elements_differ=trial.elements is ElementsState.DIFFERENT,
+        costs=_costs(item),
+        diff=tuple(harmless(line) for line in (item.diff or "").rstrip("\n").split("\n")) if item.diff else (),
+        diff_reason=one_line(item.diff_reason),
+        predicted_interval=None if predicted is None else _interval(predicted.speedup, predicted.low, predicted.high),
+        trial_interval=_interval(trial.speedup, trial.low, trial.high),
+        noise_interval=_interval(1.0, trial.noise_low, trial.noise_high),
+    )
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> Interval | None:
+    if value is None or low is None or high is None:
+        return None
+    return Interval(value=value, low=low, high=high)
+
+
+def _standing(item: Recommendation) -> str:
+    is_left_out = item.trial.state is TrialState.CONFIRMED and not item.accepted
+    return "left out of the patch unless you ask for it" if is_left_out else ""
+
+
+def _predicted(item: Recommendation) -> str:
+    if item.predicted is None:
+        return "no prediction"
+    return f"{units.ratio(item.predicted.speedup)} ({units.ratio_interval(item.predicted.low, item.predicted.high)})"
+
+
+def _trial(trial: Trial, titles: Mapping[str, str]) -> str:
+    reason = one_line(trial.reason)
+    if trial.state is TrialState.NOT_TRIED:
+        return reason or "no reason was recorded"
+    numbers = "" if trial.speedup is None else units.ratio(trial.speedup)
+    if numbers and trial.low is not None and trial.high is not None:
+        numbers += f" ({units.ratio_interval(trial.low, trial.high)})"
+    pairs = f"in {count_of(trial.pairs, 'pair')}" if trial.pairs else ""
+    measured = " ".join(part for part in (numbers, _method(trial), pairs) if part)
+    stacked = list_words([one_line(titles.get(name, name)) for name in trial.on_top_of])
+    return "; ".join(part for part in (measured, reason, f"on top of: {stacked}" if stacked else "") if part)
+
+
+def _method(trial: Trial) -> str:
+    if trial.method == "rerun":
+        return "by re-running the script"
+    return f"by {one_line(trial.method)}"
+
+
+def _elements(trial: Trial) -> str:
+    if trial.state is TrialState.NOT_TRIED and trial.elements is ElementsState.UNCHECKED:
+        return ""
+    note = f"; {one_line(trial.elements_note)}" if trial.elements_note else ""
+    if not trial.elements_compared:
+        return _ELEMENTS[trial.elements] + note
+    epochs = f" over {count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
+    return f"{_ELEMENTS[trial.elements]}: {trial.elements_compared:,} compared{epochs}{note}"
+
+
+def _costs(item: Recommendation) -> str:
+    trial = item.trial
+    parts = [
+        "" if item.memory_bytes is None else f"needs {units.byte_count(item.memory_bytes)} of memory",
+        "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
+        "" if item.break_even_epochs is None else f"pays off after {number_text(item.break_even_epochs)} epochs",
+        "" if trial.fill_s is None else f"the first epoch takes {units.duration(trial.fill_s)} longer",
+    ]
+    return ", ".join(part for part in parts if part)

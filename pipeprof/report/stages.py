@@ -1,0 +1,237 @@
+"""The pipelines as rows and as a picture, in words; shared by all renderers.
+
+One idea: the user's own call comes first, what TensorFlow made of it second. Shares are of the pipeline's work in one
+step, stages and unattributed time together. Nothing here lays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeprof import units
+from pipeprof.model.diagnosis import Diagnosis, Pipeline, Stage
+from pipeprof.model.profile import CallSite
+from pipeprof.report.text import call_text, number_text, one_line, short_paths
+
+UNKNOWN = "\N{EN DASH}"  # a cell without a number; "not measured" says which, and why
+REMOVED = "removed by TensorFlow"
+_SEQUENTIAL = "one call at a time"
+_SMALLEST_SHARE = 0.001
+_DEEPEST = 6  # branches within branches; below it only the first input is drawn, the table has them all
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageRow:
+    """One stage, ready to be shown."""
+
+    id: str
+    where: str  # "train.py:42", empty where the user wrote no such stage
+    path: str  # the whole path with its line
+    call: str  # ".map(decode)"
+    executed: str
+    busy: str
+    share: str
+    share_value: float | None
+    slots: str  # "2 auto"
+    slots_note: str  # "2, chosen by AUTOTUNE"
+    max_rate: str  # a bare number, steps per second
+    elements: str
+    cpu: str
+    buffered: str
+    fused_with: str = ""  # ".map": the call whose time holds this one's
+    is_bottleneck: bool = False
+    injected: bool = False
+    removed: bool = False
+    unattributed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowNode:
+    """One stage of the picture with what feeds it; chains are flattened, so that only branches nest."""
+
+    row: StageRow
+    branches: tuple[tuple[FlowNode, ...], ...] = ()  # two or more inputs, each a chain of its own
+    drawn_before: bool = False  # it feeds several stages and its inputs are drawn elsewhere
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineTable:
+    """One pipeline, ready to be shown."""
+
+    id: str
+    title: str  # "train pipeline, model.fit"
+    where: str
+    written: str
+    executed: str
+    counters: str
+    rows: tuple[StageRow, ...]  # as written, source first, the unattributed time last
+    flow: tuple[FlowNode, ...]
+    bottleneck: str  # "train.py:42 .map(decode)", empty where there is none
+    bottleneck_limit: str  # "at most 5.5 steps/s, one call at a time"
+
+    @property
+    def has_cpu(self) -> bool:
+        """Whether any stage's CPU seconds were measured."""
+        return any(row.cpu not in {"", UNKNOWN} for row in self.rows)
+
+    @property
+    def has_buffers(self) -> bool:
+        """Whether any stage's buffer was seen."""
+        return any(row.buffered not in {"", UNKNOWN} for row in self.rows)
+
+
+class Sites:
+    """Call sites in words, with paths as short as they can be told apart."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        """Collect every path that the report can mention."""
+        self._short = short_paths(site.file for site in _sites(diagnosis))
+
+    def where(self, site: CallSite | None) -> str:
+        """Return ``train.py:42``, empty where there is no call site."""
+        return "" if site is None else f"{self._short.get(site.file, one_line(site.file))}:{site.shown_line}"
+
+    def path(self, site: CallSite | None) -> str:
+        """Return the whole path with its line."""
+        return "" if site is None else f"{one_line(site.file)}:{site.shown_line}"
+
+
+def _sites(diagnosis: Diagnosis) -> list[CallSite]:
+    found = [pipeline.call_site for pipeline in diagnosis.pipelines]
+    found += [stage.call_site for pipeline in diagnosis.pipelines for stage in pipeline.stages]
+    found += [finding.call_site for finding in diagnosis.findings]
+    found += [item.call_site for item in diagnosis.recommendations]
+    return [site for site in found if site is not None]
+
+
+def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
+    """Return one pipeline's rows and picture."""
+    rest = pipeline.unattributed_s_per_step
+    total = sum(stage.busy_s_per_step or 0.0 for stage in pipeline.stages) + max(rest or 0.0, 0.0)
+    ops = {stage.id: _short_name(stage) for stage in pipeline.stages}
+    rows = tuple(_row(stage, total, sites, ops.get(stage.fused_into or "", "")) for stage in pipeline.stages)
+    consumer = f", {one_line(pipeline.consumer)}" if pipeline.consumer else ""
+    return PipelineTable(
+        id=one_line(pipeline.id),
+        title=f"{pipeline.role} pipeline{consumer}",
+        where=sites.where(pipeline.call_site),
+        written=one_line(pipeline.written),
+        executed=one_line(pipeline.executed),
+        counters=one_line(pipeline.counters),
+        rows=rows if rest is None or rest <= 0 else (*rows, _unattributed_row(rest, total)),
+        flow=_flow(pipeline, {stage.id: row for stage, row in zip(pipeline.stages, rows, strict=True)}),
+        bottleneck=next((f"{row.where} {row.call}".strip() for row in rows if row.is_bottleneck), ""),
+        bottleneck_limit=next((_limit(stage) for stage in pipeline.stages if stage.is_bottleneck), ""),
+    )
+
+
+def _short_name(stage: Stage) -> str:
+    return one_line(stage.op if not stage.inputs else f".{stage.op}")
+
+
+def _row(stage: Stage, total_s: float, sites: Sites, fused_with: str) -> StageRow:
+    busy = stage.busy_s_per_step
+    share = None if busy is None or total_s <= 0 else busy / total_s
+    call = one_line(stage.executed_as or stage.op) if stage.injected else call_text(stage.op, stage.call_site, not stage.inputs)
+    return StageRow(
+        id=one_line(stage.id),
+        where=sites.where(stage.call_site),
+        path=sites.path(stage.call_site),
+        call=call,
+        executed=_executed(stage),
+        busy=UNKNOWN if busy is None else units.duration(busy),
+        share=UNKNOWN if share is None else _share_text(share),
+        share_value=share,
+        slots=_slots(stage),
+        slots_note=_slots_note(stage),
+        max_rate=UNKNOWN if stage.max_steps_per_s is None else units.rate(stage.max_steps_per_s, ""),
+        elements=UNKNOWN if stage.elements is None else f"{stage.elements:,}",
+        cpu=UNKNOWN if stage.cpu_s is None else f"{units.duration(stage.cpu_s)} ({one_line(stage.cpu_source or '')})",
+        buffered=_buffered(stage),
+        fused_with=fused_with,
+        is_bottleneck=stage.is_bottleneck,
+        injected=stage.injected,
+        removed=stage.executed_as is None,
+    )
+
+
+def _unattributed_row(rest_s: float, total_s: float) -> StageRow:
+    share = rest_s / total_s
+    return StageRow(
+        id="", where="", path="", call="not explained by any stage", executed="", busy=units.duration(rest_s),
+        share=_share_text(share), share_value=share, slots="", slots_note="", max_rate="", elements="", cpu="", buffered="",
+        unattributed=True,
+    )  # fmt: skip
+
+
+def _share_text(share: float) -> str:
+    return f"<{units.percent(_SMALLEST_SHARE)}" if 0 < share < _SMALLEST_SHARE else units.percent(share)
+
+
+def _executed(stage: Stage) -> str:
+    if stage.injected:
+        return "added by TensorFlow"
+    return REMOVED if stage.executed_as is None else one_line(stage.executed_as)
+
+
+def _slots(stage: Stage) -> str:
+    if stage.parallelism is None:
+        return "1" if stage.parallelism_note == _SEQUENTIAL else UNKNOWN
+    note = {"AUTOTUNE": " auto", "fixed": " fixed"}.get(stage.parallelism_note or "", "")
+    return number_text(stage.parallelism) + note
+
+
+def _slots_note(stage: Stage) -> str:
+    if stage.parallelism is None:
+        return one_line(stage.parallelism_note or UNKNOWN)
+    note = "chosen by AUTOTUNE" if stage.parallelism_note == "AUTOTUNE" else one_line(stage.parallelism_note or "")
+    return ", ".join(part for part in (number_text(stage.parallelism), note) if part)
+
+
+def _buffered(stage: Stage) -> str:
+    if stage.buffered_elements is None:
+        return UNKNOWN
+    size = "" if stage.buffered_bytes is None else f", {units.byte_count(stage.buffered_bytes)}"
+    return units.significant(stage.buffered_elements) + size
+
+
+def _limit(stage: Stage) -> str:
+    if stage.max_steps_per_s is None:
+        return "the slowest part of the pipeline"
+    calls = "one call at a time" if _slots(stage) == "1" else ""
+    if stage.parallelism is not None and not calls:
+        calls = f"{number_text(stage.parallelism)} calls at once"
+    return ", ".join(part for part in (f"at most {units.rate(stage.max_steps_per_s, ' steps/s')}", calls) if part)
+
+
+def _flow(pipeline: Pipeline, rows: Mapping[str, StageRow]) -> tuple[FlowNode, ...]:
+    """Return the picture: from every stage that feeds no other one, back to its sources."""
+    stages = {stage.id: stage for stage in pipeline.stages}
+    used = {name for stage in pipeline.stages for name in stage.inputs}
+    ends = [stage.id for stage in pipeline.stages if stage.id not in used] or list(stages)[-1:]
+    drawn: set[str] = set()
+    chains = [_chain(end, stages, rows, drawn, 0) for end in ends]
+    return tuple(node for chain in chains for node in chain)
+
+
+def _chain(
+    end: str, stages: Mapping[str, Stage], rows: Mapping[str, StageRow], drawn: set[str], depth: int
+) -> tuple[FlowNode, ...]:
+    """Return the chain that ends in one stage, source first; branches nest, down to a depth that can still be looked at."""
+    nodes: list[FlowNode] = []
+    name: str | None = end
+    while name is not None:
+        inputs = [item for item in stages[name].inputs if item in stages]
+        if name in drawn:
+            nodes.append(FlowNode(row=rows[name], drawn_before=True))
+            break
+        drawn.add(name)
+        if len(inputs) > 1 and depth < _DEEPEST:
+            nodes.append(
+                FlowNode(row=rows[name], branches=tuple(_chain(item, stages, rows, drawn, depth + 1) for item in inputs))
+            )
+            break
+        nodes.append(FlowNode(row=rows[name]))
+        name = inputs[0] if inputs else None
+    return tuple(reversed(nodes))
