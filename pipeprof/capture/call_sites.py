@@ -22,7 +22,7 @@ from pipeprof.model.profile import CallSite, SourceFile
 _OWN_ROOT = str(Path(__file__).resolve().parents[1])
 _STDLIB_ROOTS = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 _TRANSPARENT = frozenset({"tensorflow", "keras", "tf_keras", "wrapt"})  # between the user's line and the dataset
-_MAX_CODE = 200
+_MAX_CODE = 2000
 _MAX_STACK = 8
 
 _Range = tuple[int, int, int, int]  # line, column, end line, end column
@@ -156,7 +156,7 @@ def _site(spot: Spot, editable: bool) -> CallSite | None:
         end_line=end_line,
         end_column=end_column,
         function=spot.code.co_qualname,
-        code=_cut(lines, line, column, end_line, end_column)[-_MAX_CODE:],
+        code=_cut(lines, line, column, end_line, end_column)[:_MAX_CODE],
         editable=editable and call is not None,
         method_line=None if call is None else call.method_line,
     )

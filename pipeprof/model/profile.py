@@ -53,7 +53,7 @@ class CallSite:
     end_line: int
     end_column: int
     function: str
-    code: str  # the source text of the range, at most 200 characters
+    code: str  # the source text of the range, at most 2,000 characters
     editable: bool = True  # False: an installed package, exec'd code or a prompt; never patched
     method_line: int | None = None  # where the method name of a chained call stands
 

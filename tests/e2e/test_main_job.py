@@ -51,16 +51,20 @@ def test_a_run_that_is_killed_leaves_a_profile_that_renders_and_its_status(tmp_p
         [*PIPEPROF, "run", "--output", tmp_path, SCRIPTS / "endless.py"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("running"):
-            break
-    directory = the_run(tmp_path)
-    saved = {"pipelines": []}
-    while not saved["pipelines"]:
-        saved = json.loads((directory / "profile.json").read_text())
-    (child,) = run("ps", "-o", "pid=", "--ppid", str(process.pid)).stdout.split()
-    os.kill(int(child), signal.SIGKILL)
-    _, stderr = process.communicate(timeout=120)
+    try:
+        for line in process.stdout:
+            if line.startswith("running"):
+                break
+        directory = the_run(tmp_path)
+        saved = {"pipelines": []}
+        while not saved["pipelines"]:
+            saved = json.loads((directory / "profile.json").read_text())
+        children = run("ps", "-o", "pid=,args=", "--ppid", str(process.pid)).stdout.splitlines()
+        (child,) = [line.split()[0] for line in children if "bootstrap" in line]
+        os.kill(int(child), signal.SIGKILL)
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
 
     report = run(*PIPEPROF, "report", directory)
 

@@ -1,0 +1,272 @@
+"""Patches of the user's source: changes of a pipeline, written into the files that made it, as one unified diff.
+
+Edits are made one after the other on the text, at the exact ranges of the calls, and each result is compared with the
+syntax tree that must come out; a patch that cannot be proven is refused with its reason. This module writes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeprof.advise.edits.source_text import Encoding, LineTable, RefusalError, apply_splices, decode, moved_end, moved_start
+from pipeprof.model.profile import CallSite, Change, SourceFile
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from pipeprof.advise.edits.document import Document
+    from pipeprof.advise.edits.verify import Rewrite
+
+SITES_PER_EDIT = {"parallel_calls": 1, "cache": 1, "thread_pool": 1, "vectorize": 2}
+"""Kinds of change that can be written as source, in the order in which they are made, and the calls each needs."""
+
+_CONTEXT_LINES = 3
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\"\\]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """One change and the calls it concerns.
+
+    ``parallel_calls`` and ``cache``: the stage's call; ``thread_pool``: the call of the pipeline's last stage;
+    ``vectorize``: the map's call, then the batch's. The params of the change are ``num_parallel_calls`` (-1: AUTOTUNE),
+    ``filename`` (optional) and ``private_threadpool_size``.
+    """
+
+    change: Change
+    sites: tuple[CallSite, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patch:
+    """The edits as a diff and as new files, or the reason why there are none."""
+
+    diff: str | None
+    reason: str = ""  # one sentence that names the place; empty where there is a diff
+    files: Mapping[str, bytes] = field(default_factory=dict)  # whole new contents, by the path of the call sites
+    diff_bytes: bytes = b""  # the diff in the files' own encodings; differs from UTF-8 only for files that do
+
+
+class _PlacedRefusalError(Exception):
+    """A refusal whose text is a whole sentence."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An edit on its way through changing texts."""
+
+    edit: Edit
+    spans: list[tuple[int, int]]  # of its calls in the text as it is now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _EditedFile:
+    path: str
+    old: str
+    new: str
+    encoding: Encoding
+
+
+def plan_edit(edits: Sequence[Edit], sources: Mapping[str, SourceFile], *, root: Path | None = None) -> Patch:
+    """Return one patch with all ``edits``, or the reason why it cannot be made safely.
+
+    Args:
+        edits: what to change; edits that are equal count once.
+        sources: the files as they were captured, by the path that the call sites name.
+        root: the directory to which paths in the diff are relative; the working directory by default.
+
+    Returns:
+        A patch that applies with ``patch -p1`` in ``root`` (for files elsewhere: in the directory that holds them all).
+        Nothing is written; a reason is given instead of an exception.
+    """
+    base = Path.cwd() if root is None else root
+    wanted = list(dict.fromkeys(_key(edit) for edit in edits))
+    unique = [next(edit for edit in edits if _key(edit) == key) for key in wanted]
+    if not unique:
+        return Patch(diff=None, reason="There is nothing to change.")
+    try:
+        by_file: dict[str, list[Edit]] = {}
+        for edit in unique:
+            by_file.setdefault(_check_edit(edit, base).file, []).append(edit)
+        files = [_edit_file(path, items, sources.get(path), base) for path, items in by_file.items()]
+        return _patch(files, base)
+    except _PlacedRefusalError as refusal:
+        return Patch(diff=None, reason=str(refusal))
+
+
+def _key(edit: Edit) -> tuple[object, ...]:
+    params = tuple(sorted(edit.change.params.items(), key=str))
+    return edit.change.kind, params, tuple(_range(site) for site in edit.sites)
+
+
+def _range(site: CallSite) -> tuple[object, ...]:
+    return site.file, site.line, site.column, site.end_line, site.end_column
+
+
+def _place(site: CallSite, base: Path) -> str:
+    return f"{_shown(site.file, base)}:{site.method_line or site.line}"
+
+
+def _shown(path: str, base: Path) -> str:
+    absolute = (base / path).absolute()
+    return absolute.relative_to(base.absolute()).as_posix() if absolute.is_relative_to(base.absolute()) else absolute.name
+
+
+def _check_edit(edit: Edit, base: Path) -> CallSite:
+    """Return the edit's first site, once all its sites can be edited at all."""
+    kind = edit.change.kind
+    if not edit.sites:
+        raise _PlacedRefusalError(f"The change {kind} has no call site.")
+    first = edit.sites[0]
+    place = _place(first, base)
+    if kind not in SITES_PER_EDIT:
+        raise _PlacedRefusalError(f"{place}: the change {kind} cannot be written as a patch.")
+    if len(edit.sites) != SITES_PER_EDIT[kind]:
+        raise _PlacedRefusalError(f"{place}: the change {kind} needs {SITES_PER_EDIT[kind]} call sites, not {len(edit.sites)}.")
+    for site in edit.sites:
+        if site.file != first.file:
+            raise _PlacedRefusalError(f"{place}: the change {kind} spans two files, the other is {_place(site, base)}.")
+        if not site.editable:
+            raise _PlacedRefusalError(f"{_place(site, base)} is not source that can be edited.")
+        if Path(site.file).suffix != ".py":
+            raise _PlacedRefusalError(f"{_place(site, base)} is not in a .py file.")
+    return first
+
+
+def _edit_file(path: str, edits: Sequence[Edit], source: SourceFile | None, base: Path) -> _EditedFile:
+    content = _read(path, source, base)
+    _check_overlaps(edits, base)
+    try:
+        text, encoding = decode(content)
+    except RefusalError as refusal:
+        raise _PlacedRefusalError(f"{_shown(path, base)}: {refusal}.") from None
+    lines, order = LineTable(text), list(SITES_PER_EDIT)
+    ordered = sorted(edits, key=lambda item: order.index(item.change.kind))
+    pending = [_Pending(edit, _spans(edit, lines, base)) for edit in ordered]
+    new = text
+    for number, item in enumerate(pending):
+        new = _make(new, item, pending[number + 1 :], encoding, base)
+    return _EditedFile(path=path, old=text, new=new, encoding=encoding)
+
+
+def _read(path: str, source: SourceFile | None, base: Path) -> bytes:
+    shown = _shown(path, base)
+    if source is None:
+        raise _PlacedRefusalError(f"{shown} was not recorded when it was captured.")
+    try:
+        content = (base / path).read_bytes()
+    except OSError as error:
+        raise _PlacedRefusalError(f"{shown} cannot be read: {error.strerror}.") from None
+    if hashlib.sha256(content).hexdigest() != source.sha256:
+        raise _PlacedRefusalError(f"{shown} was changed since it was captured.")
+    return content
+
+
+def _check_overlaps(edits: Sequence[Edit], base: Path) -> None:
+    """Refuse edits whose combination has no one meaning: two of one kind on a call, or a cache inside a swapped pair."""
+    for number, edit in enumerate(edits):
+        for other in edits[number + 1 :]:
+            kinds = {edit.change.kind, other.change.kind}
+            shared = {_range(site) for site in edit.sites} & {_range(site) for site in other.sites}
+            if kinds == {"cache", "vectorize"}:
+                pair = edit if edit.change.kind == "vectorize" else other
+                shared &= {_range(pair.sites[0])}
+            elif len(kinds) > 1:
+                continue
+            if shared:
+                raise _overlap(edit, other, base)
+
+
+def _overlap(edit: Edit, other: Edit, base: Path) -> _PlacedRefusalError:
+    places = _place(edit.sites[0], base), _place(other.sites[0], base)
+    return _PlacedRefusalError(f"{places[0]}: {edit.change.kind} overlaps with {other.change.kind} at {places[1]}.")
+
+
+def _spans(edit: Edit, lines: LineTable, base: Path) -> list[tuple[int, int]]:
+    spans = []
+    for site in edit.sites:
+        start, end = lines.offset(site.line, site.column), lines.offset(site.end_line, site.end_column)
+        if start is None or end is None or start >= end:
+            raise _PlacedRefusalError(f"{_place(site, base)}: the recorded range is not a call in the file.")
+        spans.append((start, end))
+    return spans
+
+
+def _make(text: str, item: _Pending, later: Sequence[_Pending], encoding: Encoding, base: Path) -> str:
+    """Return the text with one edit made and proven, and move the calls of the edits that follow."""
+    from pipeprof.advise.edits.document import Document
+    from pipeprof.advise.edits.verify import check_rewrite
+
+    try:
+        rewrite = _rewrite(Document(text, item.spans), item)
+        new = apply_splices(text, rewrite.splices)
+        check_rewrite(text, rewrite, new, encoding)
+    except RefusalError as refusal:
+        raise _PlacedRefusalError(f"{_place(item.edit.sites[0], base)}: {refusal}.") from None
+    except RecursionError:
+        raise _PlacedRefusalError(f"{_place(item.edit.sites[0], base)}: the code is nested too deeply.") from None
+    for other in later:
+        moved = []
+        for old_start, old_end in other.spans:
+            start, end = moved_start(old_start, rewrite.splices), moved_end(old_end, rewrite.splices)
+            if start is None or end is None:
+                raise _overlap(item.edit, other.edit, base)
+            moved.append((start, end))
+        other.spans = moved
+    return new
+
+
+def _rewrite(document: Document, item: _Pending) -> Rewrite:
+    from pipeprof.advise.edits import cache, parallel_calls, thread_pool, vectorize
+
+    editors: dict[str, Callable[[Document, Sequence[cst.Call], Mapping[str, object]], Rewrite]] = {
+        "parallel_calls": parallel_calls.rewrite,
+        "cache": cache.rewrite,
+        "thread_pool": thread_pool.rewrite,
+        "vectorize": vectorize.rewrite,
+    }
+    calls = [document.call(start, end) for start, end in item.spans]
+    return editors[item.edit.change.kind](document, calls, item.edit.change.params)
+
+
+def _patch(files: Sequence[_EditedFile], base: Path) -> Patch:
+    names = _diff_names([file.path for file in files], base)
+    texts, contents = [], []
+    for file in files:
+        if _UNPRINTABLE.search(names[file.path]):
+            raise _PlacedRefusalError(f"The path {names[file.path]!r} cannot be written into a diff.")
+        text = _unified_diff(file, names[file.path])
+        texts.append(text)
+        contents.append(text.encode(file.encoding.name))
+    new = {file.path: file.encoding.encode(file.new) for file in files}
+    return Patch(diff="".join(texts), files=new, diff_bytes=b"".join(contents))
+
+
+def _diff_names(paths: Sequence[str], base: Path) -> dict[str, str]:
+    """Return the paths as the diff shows them: relative to ``base``, or to the directory that holds all the files."""
+    absolute = {path: os.path.normpath((base / path).absolute()) for path in paths}
+    root = os.path.normpath(base.absolute())
+    if any(not Path(path).is_relative_to(root) for path in absolute.values()):
+        root = os.path.commonpath([str(Path(path).parent) for path in absolute.values()])
+    return {path: Path(value).relative_to(root).as_posix() for path, value in absolute.items()}
+
+
+def _unified_diff(file: _EditedFile, name: str) -> str:
+    mark = "\ufeff" if file.encoding.has_bom else ""
+    old, new = ((mark + text).split("\n") for text in (file.old, file.new))
+    end = "\t" if " " in name else ""  # ends the name, for readers that would stop at a blank
+    lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{name}{end}", f"b/{name}{end}", n=_CONTEXT_LINES)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(parts: Sequence[str]) -> list[str]:
+    """Return lines with their ends from a text split at line feeds."""
+    whole = [f"{part}\n" for part in parts[:-1]]
+    return [*whole, parts[-1]] if parts[-1] else whole
