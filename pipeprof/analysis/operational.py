@@ -9,17 +9,17 @@ so only rates are used, scaled by the root's count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from pipeprof.analysis.alignment import Alignment, align, stem
+from pipeprof.analysis.alignment import Alignment, align, slot_of, stem
 from pipeprof.model.analysis import PipelineView, SegmentView, StageView
 from pipeprof.model.diagnosis import Stage
 from pipeprof.model.profile import ExecutedStage, PipelineRecord, WrittenStage
 
 _POOLED = ("ParallelMap", "MapAndBatch", "ParallelInterleave", "ParallelBatch", "LegacyParallelInterleave", "ParallelFilter")
-_FAN_OUT = ("FlatMap", "Interleave", "ParallelInterleave", "LegacyParallelInterleave")
-_CACHES = ("MemoryCache", "MemoryCacheImpl", "FileCache", "FileCacheImpl")
+_FAN_OUT = ("FlatMap", "Interleave", "ParallelInterleave", "LegacyParallelInterleave", "GroupByWindow")
+_CACHES = ("MemoryCacheImpl", "FileCacheImpl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class _Layout:
 def view_pipeline(record: PipelineRecord) -> PipelineView:
     """Bring one pipeline to one step of its consumer."""
     alignment = align(record)
-    layout = _lay_out(record.executed)
+    layout = _lay_out(record, alignment)
     segments = _segments(layout, alignment)
     bound = _bounding(segments)
-    bottleneck = _bottleneck(bound, layout, alignment)
+    bottleneck = _bottleneck(layout, segments, alignment)
     stages = _views(record, alignment, layout, bottleneck)
     loop = record.loop
     steps = loop.steps_in_bins
@@ -84,22 +84,30 @@ def view_pipeline(record: PipelineRecord) -> PipelineView:
 # --- executed tree -----------------------------------------------------------------------------------------------
 
 
-def _lay_out(executed: Sequence[ExecutedStage]) -> _Layout:
+def _lay_out(record: PipelineRecord, alignment: Alignment) -> _Layout:
     """Give every node its visit ratio and its segment, from the consumer's thread (segment 0) upwards."""
     layout = _Layout(slots={0: 1.0})
-    if not executed:
+    if not record.executed:
         return layout
-    by_id = {stage.id: stage for stage in executed}
-    stack: list[tuple[ExecutedStage, float, int]] = [(executed[0], 1.0, 0)]
+    by_id = {stage.id: stage for stage in record.executed}
+    lengths = _lengths(record, alignment)
+    root = record.executed[0]
+    stack: list[tuple[ExecutedStage, float, int]] = [(root, 1.0, 0)]
     while stack:
         stage, visits, segment = stack.pop()
         work, above, inner = _place(stage, segment, layout)
         layout.nodes[stage.id] = _Node(stage, visits, work, layout.slots[work])
-        for index, child_id in enumerate(stage.inputs):
-            child = by_id[child_id]
-            is_inner = stem(stage.node) in _FAN_OUT and index > 0
-            stack.append((child, visits * _ratio(stage, child, is_inner), inner if is_inner else above))
+        inputs = _Inputs.of(stage, by_id)
+        for slot, child in inputs.pairs:
+            ratio = _ratio(inputs, slot, child, lengths, delivered=visits * root.elements)
+            stack.append((child, visits * ratio, inner if inputs.is_fan_out and slot > 0 else above))
     return layout
+
+
+def _lengths(record: PipelineRecord, alignment: Alignment) -> dict[str, int]:
+    """Return the length of one pass by node, where TensorFlow states the stage's cardinality."""
+    stages = {stage.id: stage.cardinality for stage in record.written if stage.cardinality >= 0}
+    return {node.id: stages[key] for key, nodes in alignment.nodes.items() if key in stages for node in nodes}
 
 
 def _place(stage: ExecutedStage, segment: int, layout: _Layout) -> tuple[int, int, int]:
@@ -122,17 +130,63 @@ def _new_segment(layout: _Layout, slots: float) -> int:
     return number
 
 
-def _ratio(parent: ExecutedStage, child: ExecutedStage, is_inner: bool) -> float:
-    """Return how many elements of ``child`` one element of ``parent`` takes."""
-    if parent.node in _CACHES:  # once it is full, nothing above it runs: only the totals tell
-        return min(1.0, child.elements / parent.elements) if parent.elements else 1.0
-    if is_inner:
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """A node with its inputs by slot; several nodes of one slot are what different iterators had there."""
+
+    parent: ExecutedStage
+    pairs: tuple[tuple[int, ExecutedStage], ...]
+
+    @classmethod
+    def of(cls, parent: ExecutedStage, by_id: Mapping[str, ExecutedStage]) -> _Inputs:
+        children = [by_id[child_id] for child_id in parent.inputs]
+        return cls(parent, tuple((slot_of(parent, child, index), child) for index, child in enumerate(children)))
+
+    @property
+    def is_fan_out(self) -> bool:
+        return stem(self.parent.node) in _FAN_OUT
+
+    def of_slot(self, slot: int) -> list[ExecutedStage]:
+        return [child for other, child in self.pairs if other == slot]
+
+
+def _ratio(inputs: _Inputs, slot: int, child: ExecutedStage, lengths: Mapping[str, int], *, delivered: float) -> float:
+    """Return how many elements of ``child`` one of the ``delivered`` elements of its consumer takes."""
+    parent = inputs.parent
+    if stem(parent.node) == "Concatenate":
+        return _share(child, [item for _, item in inputs.pairs], lengths)
+    share = _share(child, inputs.of_slot(slot), {})
+    if parent.node in _CACHES:
+        return share * _fill_share(child, parent, lengths, delivered)
+    if inputs.is_fan_out and slot > 0:
+        return share
+    if parent.known_ratio is None:
+        if child.elements_per_parent is not None:
+            return child.elements_per_parent * share
+        return child.elements / parent.elements if parent.elements else share
+    if stem(parent.node) == "FiniteSkip" and parent.elements:  # what is skipped is made all the same
+        return max(parent.known_ratio, child.elements / parent.elements) * share
+    return parent.known_ratio * share
+
+
+def _share(child: ExecutedStage, siblings: Sequence[ExecutedStage], lengths: Mapping[str, int]) -> float:
+    """Return the part of its consumer's elements that comes from one of several inputs, read in turn."""
+    if len(siblings) == 1:
         return 1.0
-    if parent.known_ratio is not None:
-        return parent.known_ratio
-    if child.elements_per_parent is not None:
-        return child.elements_per_parent
-    return child.elements / parent.elements if parent.elements else 1.0
+    is_stated = all(item.id in lengths for item in siblings)
+    sizes = {item.id: float(lengths[item.id] if is_stated else item.elements) for item in siblings}
+    whole = sum(sizes.values())
+    return sizes[child.id] / whole if whole else 1 / len(siblings)
+
+
+def _fill_share(child: ExecutedStage, cache: ExecutedStage, lengths: Mapping[str, int], delivered: float) -> float:
+    """Return the share of a cache's elements that had to be made: once it is full, nothing above it runs."""
+    made = float(child.elements)
+    if cache.id in lengths:
+        made = max(made, float(child.incarnations * lengths[cache.id]))
+    elif not made:
+        return min(1.0, child.incarnations / cache.incarnations) if cache.incarnations else 1.0
+    return min(1.0, made / delivered) if delivered else 1.0
 
 
 # --- segments ----------------------------------------------------------------------------------------------------
@@ -171,17 +225,17 @@ def _bounding(segments: Sequence[SegmentView]) -> SegmentView | None:
     return min(limited, key=lambda segment: segment.max_steps_per_s or 0.0, default=None)
 
 
-def _bottleneck(bound: SegmentView | None, layout: _Layout, alignment: Alignment) -> str | None:
-    """Return the stage with the largest demand of the segment that bounds the pipeline."""
-    if bound is None:
-        return None
+def _bottleneck(layout: _Layout, segments: Sequence[SegmentView], alignment: Alignment) -> str | None:
+    """Return the stage with the largest demand of the slowest segment in which stages of the user's work."""
     owners = _owners(alignment)
-    demands: dict[str, float] = {}
+    demands: dict[int, dict[str, float]] = {}
     for node in layout.nodes.values():
         owner = owners.get(node.stage.id)
-        if node.work_segment == bound.index and owner is not None:
-            demands[owner] = demands.get(owner, 0.0) + node.demand
-    return max(demands, key=lambda key: demands[key], default=None)
+        if owner is not None and node.demand > 0:
+            own = demands.setdefault(node.work_segment, {})
+            own[owner] = own.get(owner, 0.0) + node.demand
+    bound = _bounding([segment for segment in segments if segment.index in demands])
+    return None if bound is None else max(demands[bound.index], key=demands[bound.index].__getitem__)
 
 
 # --- stages ------------------------------------------------------------------------------------------------------
@@ -193,9 +247,12 @@ def _views(record: PipelineRecord, alignment: Alignment, layout: _Layout, bottle
     views = []
     for written in record.written:
         nodes = [layout.nodes[node.id] for node in alignment.nodes.get(written.id, [])]
-        fused = alignment.fused.get(written.id, ())
         own = [node for node in nodes if owners[node.stage.id] == written.id]
-        views.append(_view(written, nodes, own, fused, root, is_bottleneck=written.id == bottleneck, has_counters=root > 0))
+        fused = alignment.fused.get(written.id, ())
+        view = _view(written, nodes, own, fused, root, is_bottleneck=written.id == bottleneck)
+        if written.id in alignment.not_seen:
+            view = replace(view, stage=replace(view.stage, seen_share=0.0))
+        views.append(view)
     views.extend(_injected(layout.nodes[node.id], root) for node in (*alignment.injected, *alignment.unexplained))
     return tuple(views)
 
@@ -208,12 +265,12 @@ def _view(
     root: int,
     *,
     is_bottleneck: bool,
-    has_counters: bool,
 ) -> StageView:
     head = nodes[0] if nodes else None
     demand = sum(node.demand for node in own) if own else None
-    slots = own[0].slots if own else 1.0
-    known = head is not None and has_counters
+    lead = own[0] if own else head
+    slots = lead.slots if lead is not None else 1.0
+    visits = None if head is None else head.visits * (_fused_ratio(head) if fused and own else 1.0)
     return StageView(
         stage=Stage(
             id=written.id,
@@ -221,9 +278,9 @@ def _view(
             executed_as=None if head is None else " + ".join(dict.fromkeys(node.stage.node for node in nodes)),
             inputs=written.inputs,
             call_site=written.call_site,
-            elements=round(head.visits * root) if head is not None and known else None,
-            bytes=_bytes(head, root) if head is not None and known else None,
-            busy_s=demand * root if demand is not None and known else None,
+            elements=round(visits * root) if visits is not None and root else None,
+            bytes=_bytes(head, root) if head is not None and root else None,
+            busy_s=demand * root if demand is not None and root else None,
             busy_s_per_step=demand,
             wait_s=_waited(head),
             parallelism=head.stage.parallelism if head is not None else None,
@@ -238,14 +295,26 @@ def _view(
         written=written,
         executed=tuple(node.stage for node in nodes),
         shares_node_with=fused,
-        visit_ratio=head.visits if head is not None else None,
-        busy_s_per_element=own[0].busy_per_element if own else None,
+        visit_ratio=visits,
+        busy_s_per_element=_per_element(own, visits),
         busy_s_per_step=demand,
         slots=slots,
-        segment=(own or nodes)[0].work_segment if nodes else 0,
-        is_sequential=head is None or slots <= 1,
+        segment=lead.work_segment if lead is not None else 0,
+        is_sequential=slots <= 1,
         is_parallel_by_autotune=head is not None and head.stage.parallelism_tuned,
     )
+
+
+def _fused_ratio(node: _Node) -> float:
+    """Return how many elements the upper stage of a fused node makes for one of the node: a map before a batch makes them all."""
+    return node.stage.known_ratio or 1.0
+
+
+def _per_element(own: Sequence[_Node], visits: float | None) -> float | None:
+    """Return the busy seconds of one element of the stage, in its outermost node; None where no element was seen."""
+    if not own or own[0].busy_per_element is None:
+        return None
+    return own[0].demand / visits if visits else own[0].busy_per_element
 
 
 def _injected(node: _Node, root: int) -> StageView:

@@ -1,1 +1,28 @@
-"""TODO."""
+"""The kinds of change that can be tried, by name; one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeprof.advise.changes.base import ChangeKind
+from pipeprof.advise.changes.cache import Cache
+from pipeprof.advise.changes.parallel_calls import ParallelCalls
+from pipeprof.advise.changes.thread_pool import ThreadPool
+from pipeprof.advise.changes.vectorize import Vectorize
+from pipeprof.errors import TrialError
+
+__all__ = ["KINDS", "ChangeKind", "find_change"]
+
+KINDS: Mapping[str, ChangeKind] = {change.kind: change for change in (ParallelCalls(), ThreadPool(), Cache(), Vectorize())}
+
+
+def find_change(name: str) -> ChangeKind:
+    """Return the kind of this name.
+
+    Raises:
+        TrialError: such a change cannot be tried.
+    """
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise TrialError(f"changes of kind {name} cannot be tried by replay") from None

@@ -1,0 +1,105 @@
+"""Keeps what a stage gives in memory, so that later epochs need not make it again.
+
+Refused above anything that must be new at each epoch: a cache would hand out the first epoch's draws for ever. The first
+epoch is no faster; the gain comes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any  # protocol buffers of TensorFlow carry no types
+
+from pipeprof.advise import graph as graphs
+from pipeprof.advise.changes.base import Params, element_bytes, find_node, stage_label
+from pipeprof.advise.neutralise import random_ops, reshuffles
+from pipeprof.advise.replayable import Replayable
+from pipeprof.errors import TrialError
+from pipeprof.model.analysis import PipelineView, StageView
+from pipeprof.model.diagnosis import Safety
+
+_INFINITE = -1
+
+
+class Cache:
+    """``.cache()`` behind a stage."""
+
+    kind = "cache"
+
+    def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
+        """Return the cure and its effect."""
+        return f"Cache what {stage_label(view.stage(stage_id))} gives, so that it is made in the first epoch only"
+
+    def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
+        """Return that it takes memory, and what it would freeze."""
+        upstream = _upstream(view, stage_id)
+        functions = [
+            stage.written.function for stage in upstream if stage.written is not None and stage.written.function is not None
+        ]
+        if any(function.random_ops for function in functions):
+            return Safety.CHANGES_DATA, "it would freeze the random draws above it"
+        if any(function.python_ops for function in functions):
+            return Safety.USES_MEMORY, "it keeps the first epoch of what Python functions return"
+        if any("ReadVariableOp" in function.op_types for function in functions):
+            return Safety.USES_MEMORY, "it keeps the values that variables had in the first epoch"
+        return Safety.USES_MEMORY, ""
+
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
+        """Return the elements of one epoch times their size."""
+        stage = view.stage(stage_id)
+        size, count = element_bytes(stage), _elements_per_epoch(view, stage)
+        return None if size is None or count is None else int(size * count)
+
+    def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
+        """Put a fresh memory cache behind the stage's node.
+
+        Raises:
+            TrialError: what is above is random or never ends.
+        """
+        import tensorflow as tf
+
+        graph = replayable.copy_graph()
+        node = find_node(graph, node_names, stage_id)
+        _refuse(graph, node.name)
+        resource = graphs.add_node(graph, "AnonymousMemoryCache")
+        path = graphs.add_constant(graph, b"", tf.string)
+        cache = graphs.add_node(graph, "CacheDatasetV2", [node.name, path, resource.name])
+        graphs.copy_element_types(graph, node.name, cache)
+        graphs.redirect(graph, node.name, cache.name, keep=[cache.name])
+        return replayable.with_graph(graph)
+
+
+def _refuse(graph: Any, name: str) -> None:
+    draws = random_ops(graph, name)
+    if draws:
+        raise TrialError(f"a cache here would freeze randomness ({', '.join(draws)})")
+    if reshuffles(graph, name):
+        raise TrialError("a cache here would freeze the order of the shuffle above it")
+    nodes = graphs.nodes_by_name(graph)
+    for node in graphs.upstream_nodes(graph, name):
+        if node.op.startswith("RandomDataset"):
+            raise TrialError("a cache here would freeze randomness (Dataset.random, or sampling from datasets)")
+        if node.op == "RepeatDataset" and (graphs.constant_value(nodes.get(node.input[1])) or 0) < 0:
+            raise TrialError("the stage never ends (repeat above it), so that a cache would never be complete")
+
+
+def _upstream(view: PipelineView, stage_id: str) -> list[StageView]:
+    """Return a stage and all stages above it."""
+    found: dict[str, StageView] = {}
+    stack = [stage_id]
+    while stack:
+        current = stack.pop()
+        if current in found:
+            continue
+        found[current] = view.stage(current)
+        stack.extend(found[current].stage.inputs)
+    return list(found.values())
+
+
+def _elements_per_epoch(view: PipelineView, stage: StageView) -> float | None:
+    cardinality = stage.written.cardinality if stage.written is not None else None
+    if cardinality == _INFINITE:
+        return None
+    if cardinality is not None and cardinality >= 0:
+        return float(cardinality)
+    epochs = view.record.loop.epoch_count
+    return stage.stage.elements / epochs if stage.stage.elements and epochs else None

@@ -1,0 +1,55 @@
+"""Gives the pipeline a thread pool of its own size.
+
+A blocking function (storage, network, Python that waits) is capped by TensorFlow's pool of one thread per core, whatever
+``num_parallel_calls`` says. Elements cannot change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeprof.advise import graph as graphs
+from pipeprof.advise.changes.base import Params, integer
+from pipeprof.advise.replayable import Replayable
+from pipeprof.errors import TrialError
+from pipeprof.model.analysis import PipelineView
+from pipeprof.model.diagnosis import Safety
+
+
+class ThreadPool:
+    """``options.threading.private_threadpool_size``."""
+
+    kind = "thread_pool"
+
+    def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
+        """Return the cure and its effect."""
+        return f"Give the pipeline {params.get('private_threadpool_size')} threads of its own, so that waiting calls overlap"
+
+    def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
+        """Return that nothing can change."""
+        return Safety.SAFE, ""
+
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
+        """Return 0: threads hold no elements of their own."""
+        return 0
+
+    def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
+        """Put the option behind the last stage, where it wins over options set before and leaves the others.
+
+        Raises:
+            TrialError: the size is no positive number.
+        """
+        from tensorflow.core.framework import dataset_options_pb2
+
+        size = integer(params, "private_threadpool_size")
+        if size < 1:
+            raise TrialError("private_threadpool_size must be positive")
+        graph = replayable.copy_graph()
+        last = graphs.output_name(graph)
+        options = dataset_options_pb2.Options()
+        options.threading_options.private_threadpool_size = size
+        node = graphs.add_node(graph, "OptionsDataset", [last])
+        node.attr["serialized_options"].s = options.SerializeToString()
+        graphs.copy_element_types(graph, last, node)
+        graphs.redirect(graph, last, node.name, keep=[node.name])
+        return replayable.with_graph(graph)

@@ -1,0 +1,360 @@
+"""Proves, on elements, that a change leaves the data as they were.
+
+Both pipelines are read from the same state with the same shuffle seeds and with their randomness held still; specs,
+cardinality, order and multiset of the elements are compared, and on the real graphs whether randomness stays fresh from
+epoch to epoch. What could not be compared is said, never passed over.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any  # TensorFlow's specs carry no types
+
+from pipeprof.advise.digest import equal_within_rounding
+from pipeprof.advise.neutralise import Neutralised, neutralise, random_ops, reshuffles
+from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
+from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records
+from pipeprof.model.profile import ElementsState
+from pipeprof.units import percent
+
+_FRESHNESS_MARGIN = 0.1  # of the share of elements that come again, beyond chance
+_FRESHNESS_ELEMENTS = 256  # unbatched
+_UNBATCHED_ELEMENTS = 100_000
+_SAME_SOURCE_SHARE = 0.5  # overlap from which two partial epochs are taken for one epoch in two orders
+_MIN_ORDER = 4  # elements from which an equal order of two epochs is no accident
+_UNKNOWN_CARDINALITY = -2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Equivalence:
+    """What became of the elements under a change."""
+
+    state: ElementsState
+    elements_compared: int = 0
+    epochs_compared: int = 0
+    note: str = ""
+
+
+def compare(
+    original: Replayable,
+    changed: Replayable,
+    *,
+    limit_elements: int,
+    epochs: int = 2,
+    time_budget_s: float,
+) -> Equivalence:
+    """Compare the elements of a pipeline with those of its changed form.
+
+    Args:
+        original: the pipeline.
+        changed: made from ``original`` by a change.
+        limit_elements: at most so many elements (of the output) an epoch.
+        epochs: passes, each with a new iterator of one load.
+        time_budget_s: seconds; what was not compared by then is left out and counted.
+
+    Raises:
+        TrialError: one of them cannot be loaded.
+    """
+    reason = _unsupported(original.element_spec)
+    if reason:
+        return Equivalence(state=ElementsState.UNCHECKED, note=reason)
+    difference = _spec_difference(original.element_spec, changed.element_spec) or _cardinality_difference(original, changed)
+    if difference:
+        return Equivalence(state=ElementsState.DIFFERENT, note=difference)
+    deadline = time.monotonic() + time_budget_s
+    with original.preserve_random_state():
+        pair = _sampled(original, changed, limit_elements)
+        result = _Comparison(pair, limit_elements, epochs, deadline).judge()
+        if result.elements_compared == 0 and pair.is_sampled:
+            pair = _Pair(original, changed, is_sampled=False)
+            result = _Comparison(pair, limit_elements, epochs, deadline).judge()
+        if result.state is ElementsState.DIFFERENT or result.elements_compared == 0:
+            return result
+        return _with_freshness(result, pair, limit_elements, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    original: Replayable
+    changed: Replayable
+    is_sampled: bool
+
+
+def _sampled(original: Replayable, changed: Replayable, limit: int) -> _Pair:
+    limited = limit_records(original.graph, changed.graph, limit)
+    if limited is None:
+        return _Pair(original, changed, is_sampled=False)
+    return _Pair(original.with_graph(limited[0]), changed.with_graph(limited[1]), is_sampled=True)
+
+
+class _Comparison:
+    """Reads both sides once and judges."""
+
+    def __init__(self, pair: _Pair, limit: int, epochs: int, deadline_s: float) -> None:
+        still = neutralise(pair.original.graph), neutralise(pair.changed.graph)
+        self._original = pair.original.with_graph(still[0].graph)
+        self._changed = pair.changed.with_graph(still[1].graph)
+        self._randomness = _Randomness.of(*still)
+        self._limit, self._epochs, self._deadline_s = limit, epochs, deadline_s
+
+    def judge(self) -> Equivalence:
+        """Return the state of the elements, freshness apart."""
+        ours, theirs = self._read_both()
+        count, whole = sum(map(len, ours)), min(len(ours), len(theirs))
+        result = Equivalence(state=ElementsState.UNCHECKED, elements_compared=count, epochs_compared=whole)
+        failed = _error_difference(ours, theirs)
+        if failed:
+            return replace(result, state=ElementsState.DIFFERENT, note=failed)
+        if count == 0:
+            return replace(result, note="the pipeline gave no element")
+        pairs = list(zip(ours, theirs, strict=False))
+        if all(_equal_prefix(one, other) for one, other in pairs):
+            return self._equal(result)
+        if all(_close_prefix(one, other) for one, other in pairs):
+            return replace(result, state=ElementsState.EQUAL_WITHIN_ROUNDING, note=self._randomness.note)
+        return self._unequal(result, pairs)
+
+    def _read_both(self) -> tuple[list[Epoch], list[Epoch]]:
+        now = time.monotonic()
+        half = now + (self._deadline_s - now) * 0.4
+        bounds = Bounds(elements=self._limit, deadline_s=half, epochs=self._epochs, keep_arrays=True, whole_epochs=True)
+        ours = read_epochs(self._original, bounds)
+        longest = max((len(epoch) for epoch in ours), default=0)
+        limit = self._limit if all(epoch.complete for epoch in ours) else longest
+        theirs = read_epochs(self._changed, replace(bounds, elements=limit, deadline_s=self._deadline_s, epochs=len(ours)))
+        return ours, theirs
+
+    def _equal(self, result: Equivalence) -> Equivalence:
+        state = ElementsState.SAME_BUT_RANDOM if self._randomness.is_random else ElementsState.IDENTICAL
+        return replace(result, state=state, note=self._randomness.note)
+
+    def _unequal(self, result: Equivalence, pairs: Sequence[tuple[Epoch, Epoch]]) -> Equivalence:
+        if all(_same_multiset(one, other) for one, other in pairs):
+            return replace(result, state=ElementsState.REORDERED, note=_order_note(pairs))
+        unsteady = self._original_is_unsteady([one for one, _ in pairs])
+        if unsteady or self._randomness.left:
+            return self._only_layouts(result, pairs)
+        if not all(one.complete and other.complete for one, other in pairs):
+            share = min(_overlap(one, other) for one, other in pairs)
+            if share >= _SAME_SOURCE_SHARE:
+                note = f"the order changed, and of the part of an epoch that was compared {percent(share)} was on both sides"
+                return replace(result, note=note)
+        if self._same_unbatched():
+            return replace(
+                result, state=ElementsState.REORDERED, note="the same elements, spread over the batches in another order"
+            )
+        return replace(result, state=ElementsState.DIFFERENT, note=_first_difference(pairs))
+
+    def _original_is_unsteady(self, ours: Sequence[Epoch]) -> bool:
+        """Say whether the original itself gives other elements at a second replay."""
+        if time.monotonic() > self._deadline_s:
+            return False
+        bounds = Bounds(elements=max(map(len, ours)) + 1, deadline_s=self._deadline_s, epochs=len(ours))
+        again = read_epochs(self._original, bounds)
+        return not all(_same_multiset(one, other) or _equal_prefix(one, other) for one, other in zip(ours, again, strict=False))
+
+    def _only_layouts(self, result: Equivalence, pairs: Sequence[tuple[Epoch, Epoch]]) -> Equivalence:
+        """Compare what is left to compare of elements that differ from replay to replay."""
+        for one, other in pairs:
+            both = one.complete and other.complete
+            if (both and len(one) != len(other)) or (both and Counter(one.layouts) != Counter(other.layouts)):
+                return replace(result, state=ElementsState.DIFFERENT, note="the number or the shapes of the elements changed")
+        cause = ", ".join(self._randomness.left) or "the pipeline's own functions"
+        note = f"values differ from replay to replay ({cause}); element_spec, number and shapes were equal"
+        return replace(result, state=ElementsState.UNCHECKED, note=note)
+
+    def _same_unbatched(self) -> bool:
+        if not (ends_with_batch(self._original.graph) and ends_with_batch(self._changed.graph)):
+            return False
+        bounds = Bounds(elements=_UNBATCHED_ELEMENTS, deadline_s=self._deadline_s, epochs=1)
+        ours = read_epochs(self._original, bounds, unbatched=True)
+        theirs = read_epochs(self._changed, bounds, unbatched=True)
+        return bool(ours and theirs) and _same_multiset(ours[0], theirs[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Randomness:
+    replaced: int
+    left: tuple[str, ...]
+
+    @classmethod
+    def of(cls, original: Neutralised, changed: Neutralised) -> _Randomness:
+        """Sum up what was held still in both graphs."""
+        return cls(max(original.replaced, changed.replaced), tuple(sorted({*original.left, *changed.left})))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether elements are drawn anew in the real graphs."""
+        return bool(self.replaced or self.left)
+
+    @property
+    def note(self) -> str:
+        """What was done about it, in a sentence part."""
+        return "compared with the random draws held still" if self.replaced else ""
+
+
+# --- freshness ---------------------------------------------------------------------------------------------------
+
+
+def _with_freshness(result: Equivalence, pair: _Pair, limit: int, deadline_s: float) -> Equivalence:
+    """Add whether randomness is as fresh as before, for both ways of making epochs.
+
+    Where shuffles are all there is, equal ordered epochs have already shown it: their seeds are fixed on both sides.
+    """
+    draws = random_ops(pair.original.graph) or pair.original.has_python
+    if not draws and (result.state is not ElementsState.REORDERED or not reshuffles(pair.original.graph)):
+        return result
+    if time.monotonic() > deadline_s:
+        return replace(result, note=_join(result.note, "freshness across epochs was not compared (time budget)"))
+    apart = ends_with_batch(pair.original.graph) and ends_with_batch(pair.changed.graph)
+    batch = max(batch_sizes(pair.original.graph), default=1)
+    small = _sampled(pair.original, pair.changed, min(limit, max(2, _FRESHNESS_ELEMENTS // batch))) if apart else pair
+    frozen = _freshness(small, limit, deadline_s, apart=apart)
+    if frozen is None and small is not pair:
+        frozen = _freshness(pair, limit, deadline_s, apart=apart)
+    return replace(result, state=ElementsState.DIFFERENT, note=frozen) if frozen else result
+
+
+def _freshness(pair: _Pair, limit: int, deadline_s: float, *, apart: bool) -> str | None:
+    """Return how the changed side is less fresh, "" where it is not, None where there was no element."""
+    bounds = Bounds(elements=_UNBATCHED_ELEMENTS if apart and pair.is_sampled else limit, deadline_s=deadline_s, epochs=2)
+    ours = read_epochs(pair.original, bounds, unbatched=apart)
+    theirs = read_epochs(pair.changed, bounds, unbatched=apart)
+    length = len(ours[0])
+    if not length:
+        return None
+    frozen = _frozen(ours, theirs)
+    if frozen or not ours[0].complete or ours[0].error or time.monotonic() > deadline_s:
+        return frozen
+    repeated = [read_repeated(side, length, deadline_s, unbatched=apart) for side in (pair.original, pair.changed)]
+    return _frozen(*repeated)
+
+
+def _frozen(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str:
+    """Return how the changed side repeats itself more than the original, "" where it does not."""
+    if min(len(ours), len(theirs)) <= 1 or not len(ours[1]) or not len(theirs[1]):
+        return ""
+    before, after = _repeated_share(ours), _repeated_share(theirs)
+    chance = 3.0 * math.sqrt((before * (1 - before) + after * (1 - after)) / len(theirs[1]))  # binomial, three sigma
+    if after > before + _FRESHNESS_MARGIN + chance:
+        return f"the change freezes randomness: {percent(after)} of the second epoch came before, {percent(before)} without it"
+    if len(ours[0]) >= _MIN_ORDER and theirs[0].digests == theirs[1].digests and ours[0].digests != ours[1].digests:
+        return "the change freezes the order: the second epoch repeats the first"
+    return ""
+
+
+def _repeated_share(epochs: Sequence[Epoch]) -> float:
+    seen = set(epochs[0].digests)
+    return sum(item in seen for item in epochs[1].digests) / len(epochs[1])
+
+
+# --- single comparisons ------------------------------------------------------------------------------------------
+
+
+def _unsupported(spec: Any) -> str:
+    import tensorflow as tf
+
+    for part in tf.nest.flatten(spec):
+        if isinstance(part, tf.data.DatasetSpec):
+            return "elements that are datasets (window) are not compared"
+        if not isinstance(part, tf.TensorSpec | tf.RaggedTensorSpec | tf.SparseTensorSpec | type(None)) and (
+            type(part).__name__ not in {"NoneTensorSpec", "IndexedSlicesSpec"}
+        ):
+            return f"elements of {type(part).__name__.removesuffix('Spec')} are not compared"
+        if isinstance(part, tf.TensorSpec) and part.dtype in (tf.variant, tf.resource):
+            return "elements that are handles are not compared"
+    return ""
+
+
+def _spec_difference(original: Any, changed: Any) -> str:
+    """Return how the specs differ, "" where the changed one is equal or more exact."""
+    import tensorflow as tf
+
+    if original == changed:
+        return ""
+    try:
+        tf.nest.assert_same_structure(original, changed)
+    except (TypeError, ValueError):
+        return "the structure of the elements changed"
+    for one, other in zip(tf.nest.flatten(original), tf.nest.flatten(changed), strict=True):
+        if one != other and not other.is_subtype_of(one):
+            return f"element_spec changed from {one} to {other}"
+    return ""
+
+
+def _cardinality_difference(original: Replayable, changed: Replayable) -> str:
+    before, after = int(original.load().cardinality()), int(changed.load().cardinality())
+    if before == after or _UNKNOWN_CARDINALITY in {before, after}:
+        return ""
+    return f"cardinality changed from {before} to {after}"
+
+
+def _error_difference(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str:
+    for one, other in zip(ours, theirs, strict=False):
+        if bool(one.error) != bool(other.error):
+            return (
+                f"the changed pipeline raises {other.error}"
+                if other.error
+                else f"the original raises {one.error}, the changed does not"
+            )
+    return ""
+
+
+def _equal_prefix(one: Epoch, other: Epoch) -> bool:
+    return _same_length(one, other) and all(left == right for left, right in zip(one.digests, other.digests, strict=False))
+
+
+def _close_prefix(one: Epoch, other: Epoch) -> bool:
+    """Say whether elements are equal, or kept and equal within rounding."""
+    if not _same_length(one, other):
+        return False
+    for index, (left, right) in enumerate(zip(one.digests, other.digests, strict=False)):
+        if left == right:
+            continue
+        if index >= min(len(one.arrays), len(other.arrays)) or not equal_within_rounding(
+            one.arrays[index], other.arrays[index]
+        ):
+            return False
+    return True
+
+
+def _same_length(one: Epoch, other: Epoch) -> bool:
+    """Say whether lengths agree as far as both were read."""
+    if one.complete and other.complete:
+        return len(one) == len(other)
+    if one.complete:
+        return len(other) <= len(one)
+    return len(one) <= len(other) if other.complete else True
+
+
+def _same_multiset(one: Epoch, other: Epoch) -> bool:
+    return one.complete and other.complete and Counter(one.digests) == Counter(other.digests)
+
+
+def _overlap(one: Epoch, other: Epoch) -> float:
+    shared = sum((Counter(one.digests) & Counter(other.digests)).values())
+    return shared / max(1, min(len(one), len(other)))
+
+
+def _order_note(pairs: Sequence[tuple[Epoch, Epoch]]) -> str:
+    moved = sum(left != right for one, other in pairs for left, right in zip(one.digests, other.digests, strict=True))
+    return f"the same elements, {percent(moved / sum(len(one) for one, _ in pairs))} of them in another place"
+
+
+def _first_difference(pairs: Sequence[tuple[Epoch, Epoch]]) -> str:
+    for number, (one, other) in enumerate(pairs, start=1):
+        for index, (left, right) in enumerate(zip(one.digests, other.digests, strict=False)):
+            if left != right:
+                return f"element {index} of epoch {number} differs"
+        if not _same_length(one, other):
+            return f"epoch {number} has {len(one)} elements, {len(other)} with the change"
+    return "the elements differ"
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
