@@ -1,0 +1,114 @@
+"""Command ``run``: runs a script as python would, then reports on it, on standard error, after the script's last line.
+
+Everything after the script's name is the script's own. The exit status is the script's, always: what goes wrong in
+diagnosing or reporting becomes one line. It must print nothing while the script runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeprof.cli import reporting
+from pipeprof.errors import UserError
+from pipeprof.launch.supervisor import supervise
+from pipeprof.settings import Settings
+
+_OPTIONS_WITH_VALUE = frozenset({"--output", "--budget", "--json", "--sample-hz"})
+_BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s|m|min)?")
+_FASTEST_HZ = 1000.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``pipeprof run``."""
+    defaults = Settings()
+    parser.usage = "pipeprof run [options] script.py [arguments]\n       pipeprof run [options] -m module [arguments]"
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, default=defaults.output_root, help="where runs are kept (default: %(default)s/)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing; the files are written all the same")
+    parser.add_argument("--no-trials", action="store_true", help="do not try the changes after the script")
+    parser.add_argument("--no-replay-python", action="store_true", help="do not run Python functions and generators in trials")
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        type=parse_budget,
+        default=defaults.budget_s,
+        help="for all trials, as 90, 90s or 2m (default: 60s)",
+    )
+    parser.add_argument(
+        "--json", metavar="PATH", type=Path, default=None, help="also write the diagnosis as JSON to PATH (- for stdout)"
+    )
+    parser.add_argument("--no-html", action="store_true", help="write no HTML page")
+    parser.add_argument(
+        "--sample-hz",
+        metavar="HZ",
+        type=parse_rate,
+        default=defaults.sample_hz,
+        help="how often TensorFlow's counters are read (default: %(default)g)",
+    )
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the words into pipeprof's options and the script's command line, which begins at the script or at ``-m``."""
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            return list(words[:position]), list(words[position + 1 :])
+        if word.startswith("-m"):
+            attached = [word[2:]] if word != "-m" else []
+            return list(words[:position]), ["-m", *attached, *words[position + 1 :]]
+        if not word.startswith("-") or word == "-":
+            return list(words[:position]), list(words[position:])
+        position += 2 if word in _OPTIONS_WITH_VALUE else 1
+    return list(words), []
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the script and report; return the script's status."""
+    settings = Settings(
+        output_root=arguments.output,
+        quiet=arguments.quiet,
+        try_changes=not arguments.no_trials,
+        replay_python=not arguments.no_replay_python,
+        budget_s=arguments.budget,
+        sample_hz=arguments.sample_hz,
+        html=not arguments.no_html,
+        json_path=None if arguments.json is None or str(arguments.json) == "-" else arguments.json.absolute(),
+    )
+    directory = Path.cwd()
+    run_directory, end = supervise(arguments.command, settings)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C leaves the report, not the status
+        reporting.after_run(run_directory, end, settings, directory, json_to_stdout=str(arguments.json) == "-")
+    return end.exit_status
+
+
+def parse_budget(text: str) -> float:
+    """Return seconds from ``60``, ``60s``, ``2m`` or ``1.5min``.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    found = _BUDGET.fullmatch(text.strip())
+    if found is None:
+        raise UserError(f"--budget {text}: not a time", "write it as 90, 90s or 2m")
+    return float(found["number"]) * (60.0 if found["unit"] in {"m", "min"} else 1.0)
+
+
+def parse_rate(text: str) -> float:
+    """Return a rate in Hz.
+
+    Raises:
+        UserError: it is no number above 0 and up to 1000.
+    """
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= _FASTEST_HZ:
+        raise UserError(f"--sample-hz {text}: not a rate", f"write a number above 0, up to {_FASTEST_HZ:g}")
+    return rate
