@@ -96,7 +96,7 @@ class Replayable:
         from tensorflow.python.data.ops import dataset_ops
         from tensorflow.python.ops import gen_experimental_dataset_ops as gen_dataset_ops
 
-        graph, scratch = self.graph, None
+        graph, scratch, loaded = self.graph, None, None
         if writes_files(graph):
             scratch = Path(tempfile.mkdtemp(prefix="pipeprof-replay-"))
             graph = point_to_scratch(graph, scratch)
@@ -105,9 +105,10 @@ class Replayable:
                 variant = gen_dataset_ops.dataset_from_graph(graph.SerializeToString())
                 loaded = dataset_ops._VariantDataset(variant, self.element_spec)
         except (tf.errors.OpError, ValueError) as error:
-            if scratch is not None:
+            raise TrialError(f"TensorFlow does not load the pipeline: {first_line(error)}") from error
+        finally:
+            if scratch is not None and loaded is None:
                 shutil.rmtree(scratch, ignore_errors=True)
-            raise TrialError(f"TensorFlow does not load the changed pipeline: {first_line(error)}") from error
         if scratch is not None:
             weakref.finalize(loaded, shutil.rmtree, scratch, ignore_errors=True)
         return loaded

@@ -1,0 +1,183 @@
+"""A map and its batch change places only where that is proven to leave the elements as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeprof.advise.changes import find_change
+from pipeprof.advise.equivalence import compare
+from pipeprof.advise.match import match_stages
+from pipeprof.advise.replayable import Replayable
+from pipeprof.capture.datasets import DatasetRegistry
+from pipeprof.errors import TrialError
+from pipeprof.model.profile import ElementsState
+
+tf = pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.tf
+
+_SAFE = {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING}
+
+
+def _vectorize(dataset) -> tuple[Replayable, Replayable]:
+    original = Replayable.of(dataset)
+    tree = DatasetRegistry().read_tree(dataset)
+    names = match_stages(original.graph, tree.stages, tree.output)
+    stage = [stage for stage in tree.stages if stage.op == "map"][-1]
+    return original, find_change("vectorize").rewrite(original, names, stage.id, {})
+
+
+def _images(count: int = 13):
+    pixels = np.random.default_rng(1).integers(0, 255, [count, 6, 5, 3]).astype(np.uint8)
+    return tf.data.Dataset.from_tensor_slices((pixels, np.arange(count)))
+
+
+def _rows(count: int = 13):
+    return tf.data.Dataset.from_tensor_slices(np.random.default_rng(2).normal(size=[count, 4]).astype(np.float32))
+
+
+_TABLE_KEYS = ["a", "b", "c"]
+_WEIGHTS = np.linspace(0, 1, 5).astype(np.float32)
+
+
+def _table():
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(_TABLE_KEYS, [1, 2, 3]), 0)
+
+
+@tf.function
+def _scale(value):
+    return tf.sqrt(tf.abs(value)) * 2.0
+
+
+def _accepted():
+    table = _table()
+    return {
+        "cast and scale": lambda: _images().map(lambda image, label: (tf.cast(image, tf.float32) / 255.0, label)),
+        "parallel": lambda: _images().map(lambda image, label: (tf.cast(image, tf.float32), label), num_parallel_calls=2),
+        "per channel": lambda: _images().map(
+            lambda image, _: (tf.cast(image, tf.float32) - [1.0, 2.0, 3.0]) / tf.constant([4.0, 5.0, 6.0])
+        ),
+        "dict": lambda: _images().map(lambda image, label: {"bright": image > 3, "one_hot": tf.one_hot(label, 20)}),
+        "scalars": lambda: tf.data.Dataset.range(20).map(lambda item: item * 3 + item // 2),
+        "strings": lambda: tf.data.Dataset.from_tensor_slices(["1", "22", "-3"]).map(tf.strings.to_number),
+        "table": lambda: tf.data.Dataset.from_tensor_slices(["a", "b", "zz"]).map(table.lookup),
+        "lookup": lambda: tf.data.Dataset.range(5).map(lambda item: tf.gather(_WEIGHTS, item)),
+        "last axis": lambda: _rows().map(lambda row: tf.nn.softmax(row) + tf.reduce_sum(row, axis=-1, keepdims=True)),
+        "joined": lambda: _rows().map(lambda row: tf.concat([row, row * 2.0], axis=-1)),
+        "last element": lambda: _rows().map(lambda row: row[..., 0]),
+        "tf.function": lambda: _rows().map(_scale),
+        # It reduces over the last three axes, so that it treats a batch image by image, as TensorFlow documents.
+        "per_image_standardization": lambda: _images().map(lambda image, _: tf.image.per_image_standardization(image)),
+        "above a shuffle": lambda: _rows().shuffle(13).map(lambda row: row + 1.0),
+        "above a random map": lambda: _rows().map(lambda row: row + tf.random.uniform([])).map(lambda row: row * 2.0),
+    }
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("name", list(_accepted()))
+def test_an_elementwise_map_is_batched_first_with_equal_elements(name, drop):
+    dataset = _accepted()[name]().batch(3 if drop else 4, drop_remainder=drop).prefetch(1)
+
+    original, changed = _vectorize(dataset)
+
+    result = compare(original, changed, limit_elements=20, time_budget_s=30.0)
+    expected = {ElementsState.SAME_BUT_RANDOM} if name == "above a random map" else _SAFE
+    assert result.state in expected, result.note
+    assert _order(changed) == ["BatchDatasetV2", "ParallelMapDatasetV2" if name == "parallel" else "MapDataset"]
+
+
+def _order(replayable: Replayable) -> list[str]:
+    """Return the ops of the vectorised map and its batch, in the order in which elements pass them."""
+    nodes = {node.name: node for node in replayable.graph.node}
+    batch = next(node for node in replayable.graph.node if node.op == "BatchDatasetV2")
+    reader = next(node for node in replayable.graph.node if batch.name in node.input)
+    above = nodes[batch.input[0]]
+    return ([above.op] if above.op.endswith("MapDataset") and reader.op == "PrefetchDataset" else []) + [batch.op, reader.op]
+
+
+def _standardise(image, _label):
+    pixels = tf.cast(image, tf.float32)
+    return (pixels - tf.reduce_mean(pixels)) / tf.math.reduce_std(pixels)
+
+
+def _by_rank(image, _label):
+    pixels = tf.cast(image, tf.float32)
+    return pixels * 2.0 if len(image.shape) == 3 else pixels
+
+
+def _draw(image, _label):
+    return tf.image.random_brightness(tf.cast(image, tf.float32), 0.2)
+
+
+def _python(image, _label):
+    return tf.ensure_shape(tf.numpy_function(lambda value: value, [image], tf.uint8), [6, 5, 3])
+
+
+_REFUSED = {
+    "reduction": (lambda image, _: tf.reduce_mean(tf.cast(image, tf.float32)), "Mean is not known"),
+    "first row": (lambda image, _: image[0], "StridedSlice is not known"),
+    "standardisation by hand": (_standardise, "Mean is not known"),
+    "reshape": (lambda image, _: tf.reshape(image, [-1]), "Reshape is not known"),
+    "matmul": (lambda image, _: tf.linalg.matmul(tf.cast(image[..., 0], tf.float32), tf.ones([5, 2])), "MatMul is not known"),
+    "resize": (lambda image, _: tf.image.resize(image, [4, 4]), "not known"),
+    "flip": (lambda image, _: tf.image.flip_left_right(image), "not known"),
+    "transpose": (lambda image, _: tf.transpose(image), "Transpose is not known"),
+    "ranks that differ": (lambda image, label: tf.cast(image, tf.int64) * label, "Mul is not known"),
+    "constant output": (lambda image, _: (image, tf.constant(1)), "does not depend on the element"),
+    "control flow": (
+        lambda image, label: tf.cond(label > 3, lambda: image, lambda: image + tf.constant(1, tf.uint8)),
+        "not known",
+    ),
+    "rank seen by Python": (_by_rank, "other elements|another structure"),
+    "random": (_draw, "draws random numbers"),
+    "python": (_python, "calls Python"),
+}
+
+
+@pytest.mark.parametrize("name", list(_REFUSED))
+def test_a_map_that_is_not_elementwise_is_refused_with_the_reason(name):
+    function, reason = _REFUSED[name]
+
+    with pytest.raises(TrialError, match=reason):
+        _vectorize(_images().map(function).batch(4))
+
+
+def test_parsing_single_records_is_refused_with_its_own_remedy():
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    record = tf.train.Example(features=tf.train.Features(feature={"a": feature})).SerializeToString()
+    dataset = tf.data.Dataset.from_tensors(record).repeat(5)
+    parsed = dataset.map(lambda item: tf.io.parse_single_example(item, {"a": tf.io.FixedLenFeature([], tf.int64)}))
+
+    with pytest.raises(TrialError, match="parse_example"):
+        _vectorize(parsed.batch(2))
+
+
+def test_a_map_without_a_batch_behind_it_is_refused():
+    with pytest.raises(TrialError, match="not followed directly by a batch"):
+        _vectorize(tf.data.Dataset.range(9).map(lambda item: item + 1).shuffle(3).batch(2))
+
+
+def test_the_user_variables_and_op_seeds_are_not_touched():
+    tf.random.set_seed(4)
+    expected = float(tf.random.uniform([]))
+    tf.random.set_seed(4)
+
+    _vectorize(tf.data.Dataset.range(9).map(lambda item: item * 2).batch(2))
+
+    assert float(tf.random.uniform([])) == expected
+
+
+def test_other_changes_can_follow_on_the_same_stages():
+    dataset = _images().map(lambda image, label: (tf.cast(image, tf.float32), label)).batch(4)
+    original, changed = _vectorize(dataset)
+    tree = DatasetRegistry().read_tree(dataset)
+    names = match_stages(original.graph, tree.stages, tree.output)
+
+    for kind, params in (
+        ("parallel_calls", {"num_parallel_calls": 2}),
+        ("cache", {}),
+        ("thread_pool", {"private_threadpool_size": 2}),
+    ):
+        changed = find_change(kind).rewrite(changed, names, "s1", params)
+
+    assert compare(original, changed, limit_elements=20, time_budget_s=30.0).state is ElementsState.IDENTICAL
