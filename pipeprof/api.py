@@ -214,6 +214,8 @@ def _try(
     settings: Settings,
     on_progress: Callable[[str, float], None],
 ) -> None:
+    if not captured.pipelines:
+        return
     from pipeprof.advise.search import Search
 
     datasets: Mapping[str, Any] = {entry.id: entry.dataset for entry in session.pipelines.all() if entry.dataset is not None}

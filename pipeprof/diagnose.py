@@ -17,6 +17,8 @@ from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import CallSite, Profile, RunInfo
 from pipeprof.rules.engine import judge
 
+_NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
+
 
 def diagnose(
     profile: Profile, *, select: Sequence[str] = (), ignore: Sequence[str] = (), with_patches: bool = True
@@ -114,7 +116,7 @@ def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> 
         view = views.get(item.pipeline_id or "")
         sites = _sites(item, view) if view is not None else ()
         if not sites:
-            return Patch(diff=None, reason=f"The source of {item.change.kind} is not known.")
+            return Patch(diff=None, reason=_NO_SITE)
         edits.append(Edit(change=item.change, sites=sites))
     sources = {source.path: source for source in analysis.profile.run.sources}
     root = Path(analysis.profile.run.working_directory or ".")

@@ -156,7 +156,9 @@ class RunDirectory:
         profile = _decode_profile(self.path / PROFILE_FILE)
         events = self.events()
         controls, trials = _replay_events(events)
-        note = next((event.text for event in reversed(events) if event.event == "reason"), profile.trials_note)
+        note = next(
+            (_NOTES.get(event.text, event.text) for event in reversed(events) if _is_reason(event)), profile.trials_note
+        )
         run = _with_end(profile.run, self.script_end(), self.process_end())
         return replace(
             profile, run=run, controls=(*profile.controls, *controls), trials=(*profile.trials, *trials), trials_note=note
@@ -166,6 +168,17 @@ class RunDirectory:
         temporary = self.path / f".{name}.{os.getpid()}"
         temporary.write_bytes(content)
         temporary.replace(self.path / name)
+
+
+# How the launcher ends the trials' stream where they did not end by themselves.
+_NOTES = {
+    "interrupted": "the trials were skipped (Ctrl-C)",
+    "abandoned": "the trials hung and were given up",
+}
+
+
+def _is_reason(event: TrialEvent) -> bool:
+    return event.event == "reason" or (event.event == "end" and event.text in _NOTES)
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

@@ -93,18 +93,12 @@ class Search:
         return self._settings.budget_s - (time.monotonic() - self._started)
 
     def run(self) -> None:
-        """Try everything; an interruption (Ctrl-C) is noted and passed on."""
+        """Try everything that the rules lead to; a reason is streamed where nothing can be tried."""
         analysis = analyse(self._profile)
-        view = analysis.train
-        try:
-            if view is None:
-                self._note("no tf.data pipeline was iterated")
-            else:
-                self._try_pipeline(analysis, view)
-        except KeyboardInterrupt:
-            self._stop.set()
-            self._note("the trials were skipped (Ctrl-C)")
-            raise
+        if analysis.train is None:
+            self._note("no tf.data pipeline was iterated")
+        else:
+            self._try_pipeline(analysis, analysis.train)
 
     def _try_pipeline(self, analysis: Analysis, view: PipelineView) -> None:
         try:

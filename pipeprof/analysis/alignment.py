@@ -47,6 +47,7 @@ _FUSED: Mapping[str, tuple[str, ...]] = {  # node -> what is fused into it below
 _FUSED_WITH_ITS_LIKE = frozenset({"map", "filter"})  # only where the user's options ask for it
 # One stage, several nodes on top of each other: what is above the lower one is above the stage.
 _LOWER_HALVES = frozenset({"MemoryCacheImpl", "FileCacheImpl", "SnapshotWriter"})
+_REPLAYS = frozenset({"SnapshotReader"})  # stands in for everything above the stage
 _DOES_NOTHING: Mapping[str, tuple[str, int]] = {"repeat": ("count", 1), "skip": ("count", 0), "take": ("count", -1)}
 _IDENTITY_OPS = frozenset({"Placeholder", "Identity", "NoOp", "_Arg", "_Retval"})
 
@@ -219,7 +220,9 @@ class _Search:
         top = stages[-1]
         slots: dict[int, list[ExecutedStage]] = {}
         for slot, child in self._inputs(node):
-            if child.node in _LOWER_HALVES:
+            if child.node in _REPLAYS:
+                match += _Match(pairs=tuple((top.id, inner.id) for inner in self._subtree(child)))
+            elif child.node in _LOWER_HALVES:
                 match += _Match(pairs=((top.id, child.id),))
                 for inner_slot, inner in self._inputs(child):
                     slots.setdefault(inner_slot, []).append(inner)

@@ -20,6 +20,7 @@ from pipeprof.model.profile import ExecutedStage, PipelineRecord, WrittenStage
 _POOLED = ("ParallelMap", "MapAndBatch", "ParallelInterleave", "ParallelBatch", "LegacyParallelInterleave", "ParallelFilter")
 _FAN_OUT = ("FlatMap", "Interleave", "ParallelInterleave", "LegacyParallelInterleave", "GroupByWindow")
 _CACHES = ("MemoryCacheImpl", "FileCacheImpl")
+_FEW = 10  # elements that are too few to tell a ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ def _ratio(inputs: _Inputs, slot: int, child: ExecutedStage, lengths: Mapping[st
     """Return how many elements of ``child`` one of the ``delivered`` elements of its consumer takes."""
     parent = inputs.parent
     if stem(parent.node) == "Concatenate":
+        if child.id in lengths and lengths.get(parent.id):
+            return lengths[child.id] / lengths[parent.id]
         return _share(child, [item for _, item in inputs.pairs], lengths)
     share = _share(child, inputs.of_slot(slot), {})
     if parent.node in _CACHES:
@@ -161,12 +164,21 @@ def _ratio(inputs: _Inputs, slot: int, child: ExecutedStage, lengths: Mapping[st
     if inputs.is_fan_out and slot > 0:
         return share
     if parent.known_ratio is None:
-        if child.elements_per_parent is not None:
-            return child.elements_per_parent * share
-        return child.elements / parent.elements if parent.elements else share
+        return _measured_ratio(parent, child, lengths, delivered, share)
     if stem(parent.node) == "FiniteSkip" and parent.elements:  # what is skipped is made all the same
         return max(parent.known_ratio, child.elements / parent.elements) * share
     return parent.known_ratio * share
+
+
+def _measured_ratio(
+    parent: ExecutedStage, child: ExecutedStage, lengths: Mapping[str, int], delivered: float, share: float
+) -> float:
+    """Return a ratio that TensorFlow does not state; where too little was seen, from the length of the passes."""
+    if child.elements < _FEW and child.id in lengths and delivered:
+        return max(1, parent.incarnations) * lengths[child.id] / delivered
+    if child.elements_per_parent is not None:
+        return child.elements_per_parent * share
+    return child.elements / parent.elements if parent.elements else share
 
 
 def _share(child: ExecutedStage, siblings: Sequence[ExecutedStage], lengths: Mapping[str, int]) -> float:
@@ -193,10 +205,11 @@ def _fill_share(child: ExecutedStage, cache: ExecutedStage, lengths: Mapping[str
 
 
 def _segments(layout: _Layout, alignment: Alignment) -> tuple[SegmentView, ...]:
+    """Add up the demands of each segment. The Root only hands over: its time is unattributed, and no part of the production."""
     owners = _owners(alignment)
     found = []
     for number, slots in layout.slots.items():
-        members = [node for node in layout.nodes.values() if node.work_segment == number]
+        members = [node for node in layout.nodes.values() if node.work_segment == number and node.stage.node != "Root"]
         busy = sum(node.demand for node in members)
         ids = dict.fromkeys(owners[node.stage.id] for node in members if node.stage.id in owners)
         found.append(
@@ -306,7 +319,7 @@ def _view(
 
 
 def _fused_ratio(node: _Node) -> float:
-    """Return how many elements the upper stage of a fused node makes for one of the node: a map before a batch makes them all."""
+    """Return how many elements the upper stage of a fused node makes for one of the node: the map of a batch makes them all."""
     return node.stage.known_ratio or 1.0
 
 

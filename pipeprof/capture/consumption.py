@@ -56,9 +56,10 @@ Event = Created | Next | KerasStep
 
 @dataclass(slots=True)
 class _Pending:
-    """The last element handed to one thread, whose gap is still open."""
+    """The last element handed to one thread, whose gap is still open; it outlives its iterator."""
 
     event: Next
+    recorder: LoopRecorder
 
 
 @dataclass(slots=True)
@@ -124,7 +125,7 @@ class Consumption:
             state.recorder.creation(event.iterator, event.start_s, event.end_s)
         elif event.ok:
             state.by_python = True
-            self._pending[event.thread] = _Pending(event)
+            self._pending[event.thread] = _Pending(event, state.recorder)
         else:
             state.by_python = True
             state.recorder.end_of_data(event.iterator, event.end_s - event.start_s, event.start_s)
@@ -174,10 +175,8 @@ class Consumption:
         pending = self._pending.pop(thread, None)
         if pending is not None:
             event = pending.event
-            state = self._iterators.get(event.iterator)
-            if state is not None:
-                gap = 0.0 if is_end else now_s - event.end_s
-                state.recorder.step(event.iterator, event.start_s, event.end_s - event.start_s, gap, thread)
+            gap = 0.0 if is_end else now_s - event.end_s
+            pending.recorder.step(event.iterator, event.start_s, event.end_s - event.start_s, gap, thread)
         ended = self._ended.pop(thread, None)
         if ended is not None and ended[0] is follower:
             ended[0].boundary(ended[1], now_s - ended[1])

@@ -37,6 +37,7 @@ _METHODS = {
     "TextLineDatasetV2": "TextLineDataset",
     "_TextLineDatasetV2": "TextLineDataset",
     "CsvDatasetV2": "CsvDataset",
+    "FixedLengthRecordDatasetV2": "FixedLengthRecordDataset",
 }
 
 

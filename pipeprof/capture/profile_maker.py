@@ -29,6 +29,10 @@ from pipeprof.model.profile import (
     WrittenStage,
 )
 
+_LINES_UNKNOWN = (
+    "the lines of a pipeline are not known: it was built before the capture began "
+    "(build it inside the block, or use pipeprof run)"
+)
 _ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER}
 _CONSUMERS = {"fit": "Keras fit", "validation": "Keras validation", "evaluate": "Keras evaluate", "predict": "Keras predict"}
 
@@ -76,13 +80,18 @@ class ProfileMaker:
             host=replace(self.host, gpus=tuple(gpu.name for gpu in gpus)),
             wall_s=wall_s,
             capture_overhead_share=overhead_share,
-            problems=tuple(problems),
+            problems=(*problems, *self._lines_unknown()),
             sources=self._sources(),
         )
         entries = [entry for entry in self._pipelines.all() if entry.recorder.elements]
         main = max(entries, key=_weight, default=None)
         records = tuple(_record(entry, is_main=entry is main, python_calls=python_calls) for entry in entries)
         return Profile(run=run, pipelines=records, host=host, gpus=gpus, children_not_observed=children)
+
+    def _lines_unknown(self) -> tuple[str, ...]:
+        if all(entry.tree.origin is not None for entry in self._pipelines.all() if entry.recorder.elements):
+            return ()
+        return (_LINES_UNKNOWN,)
 
     def _sources(self) -> tuple[SourceFile, ...]:
         for path in list(self._registry.files):

@@ -59,7 +59,8 @@ class CaptureSession:
         self._gpu = GpuSampler(self.now)
         self._patches = Patches(self)
         self._maker = ProfileMaker(facts, self._registry, self.pipelines)
-        self._stop = threading.Event()
+        self._stop = False
+        self._wake = threading.Event()  # the sampler sleeps on it
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._own_cpu_s = 0.0
@@ -84,7 +85,7 @@ class CaptureSession:
     def stop(self) -> Profile:
         """Stop observing, take every hook out, and return the Profile."""
         self.active = False
-        self._stop.set()
+        self._end_sampling()
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout=_JOIN_S)
         self._patches.uninstall()
@@ -105,7 +106,11 @@ class CaptureSession:
     def forked(self) -> None:
         """Switch off in a process that the user's program forked."""
         self.active = False
-        self._stop.set()
+        self._stop = True
+
+    def _end_sampling(self) -> None:
+        self._stop = True
+        self._wake.set()
 
     def problem(self, text: str) -> None:
         """Note that something could not be measured."""
@@ -129,6 +134,8 @@ class CaptureSession:
         pipeline = self.pipelines.find(dataset)
         number = self._iterators.add(iterator, pipeline, self.now)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
+        if pipeline.iterators == 1:  # a pipeline begins: its stages may be gone before the sampler's next turn
+            self._wake.set()
 
     def next_called(self, iterator: Any, start_s: float, ok: bool) -> None:
         """Note one call of ``next``; calls that only build a graph are none."""
@@ -156,7 +163,10 @@ class CaptureSession:
 
     def _run(self) -> None:
         next_host = next_gpu = next_save = 0.0
-        while not self._stop.is_set():
+        while True:
+            self._wake.clear()
+            if self._stop:
+                return
             began = self.now()
             cpu = time.thread_time()
             with self._lock:
@@ -173,7 +183,7 @@ class CaptureSession:
                     next_save = began + max(_CHECKPOINT_S, (time.thread_time() - saving) / _COST_SHARE)
             spent = time.thread_time() - cpu
             self._own_cpu_s += spent
-            self._stop.wait(max(1 / self._hz, spent / _COST_SHARE / 4))
+            self._wake.wait(max(1 / self._hz, spent / _COST_SHARE / 4))
 
     def _sample(self) -> None:
         self._drain()

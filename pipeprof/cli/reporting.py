@@ -7,6 +7,7 @@ must not change the exit status, and must not raise.
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from pathlib import Path
 
@@ -75,7 +76,13 @@ def _diagnose_and_write(run: RunDirectory, settings: Settings, *, json_to_stdout
 def _speak(diagnosis: Diagnosis, end: ProcessEnd, settings: Settings, shown: Path) -> None:
     if settings.quiet or sys.stderr is None:
         return
-    if end.exit_status != 0:
+    was_killed = end.exit_status < 0 and end.exit_status != -signal.SIGINT
+    if was_killed and diagnosis.pipelines:
+        from pipeprof.report.terminal import print_report
+
+        _print([f"pipeprof: {end.reason or f'killed by signal {-end.exit_status}'}; what was captured until then:"], settings)
+        print_report(diagnosis, sys.stderr, shown)
+    elif end.exit_status != 0:
         _print(_two_lines(end, shown), settings)
     elif not diagnosis.pipelines:
         _print([f"pipeprof: no tf.data pipeline was consumed (looked for {LOOKED_FOR}); the profile is in {shown}"], settings)

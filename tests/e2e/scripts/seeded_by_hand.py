@@ -7,12 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 tf.keras.utils.set_random_seed(3)
-calls = 0
+calls = []
 
 
 def python_noise(x):
-    global calls
-    calls += 1
+    calls.append(1)
     return (x + np.random.normal(size=x.shape) + random.random()).astype(np.float32)
 
 
@@ -38,6 +37,6 @@ dataset = build()
 for epoch in range(3):
     for batch in dataset:
         print(epoch, step(batch).numpy().tobytes().hex(), flush=True)
-print("after", np.random.random(), random.random(), tf.random.uniform([]).numpy(), calls)
+print("after", np.random.random(), random.random(), tf.random.uniform([]).numpy(), len(calls))
 print("weights", weights.numpy().tobytes().hex())
 sys.exit(7)
