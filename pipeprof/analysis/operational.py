@@ -79,6 +79,7 @@ def view_pipeline(record: PipelineRecord) -> PipelineView:
         gap_s=(wall - wait) / steps if steps else None,
         wait_s=wait / steps if steps else None,
         cpu_s_per_step=loop.cpu_s / steps if steps and loop.cpu_s else None,
+        run_delay_s_per_step=loop.run_delay_s / steps if steps and loop.run_delay_s is not None else None,
     )
 
 

@@ -49,13 +49,13 @@ class PipelineEntry:
         cached = sum(sample.buffered_bytes for sample in snapshot.samples if sample.node in _CACHE_NODES)
         self.cache_bytes = max(self.cache_bytes, cached)
 
-    def take_cpu(self, cpu_s: float, wall_s: float) -> None:
-        """Take the share of the process's CPU time that falls on this loop's steps."""
+    def take_cpu(self, cpu_s: float, run_delay_s: float | None, wall_s: float) -> None:
+        """Take the share of the process's CPU time and run delay that falls on this loop's steps."""
         recorded = self.recorder.bins_wall_s
         share = min(1.0, (recorded - self._seen_wall_s) / wall_s)
         self._seen_wall_s = recorded
         if share > 0:
-            self.recorder.add_cpu(cpu_s * share)
+            self.recorder.add_cpu(cpu_s * share, None if run_delay_s is None else run_delay_s * share)
 
 
 class PipelineBook:

@@ -11,19 +11,15 @@ exceptions, same error texts.
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeprof.capture.bins import LogHistogram, quantile
-from pipeprof.model.profile import Histogram, PythonCalls
+from pipeprof.model.profile import PythonCalls
 
 MAX_TOKENS = 20_000  # every traced function takes a token; those after the limit are counted under OTHER_TOKENS
 OTHER_TOKENS = ""
-_SLEEP_S = 0.005
 
 
 class PythonCallMeter:
@@ -107,56 +103,3 @@ class PythonCallMeter:
             numbers[0] += 1
             numbers[1] += wall_ns
             numbers[2] += cpu_ns
-
-
-class GilProbe:
-    """How long the interpreter's lock keeps a thread that has something to do: the overshoot of a short sleep.
-
-    About 0.1 ms where the lock is free. Where Python code runs all the time it is about half the length of one stretch that
-    keeps the lock, at most the switch interval (5 ms) for each thread in the queue; so it says that the lock is busy, and not
-    how many want it. Cores that are all taken by other processes lengthen it too. A probe blocks its thread for 5 ms or more.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Take a clock and a sleep, in seconds."""
-        self._clock = clock
-        self._sleep = sleep
-        self._overshoots = LogHistogram()
-
-    def probe(self) -> float:
-        """Sleep 5 ms and return how much longer it took, in seconds, never below 0."""
-        start_s = self._clock()
-        self._sleep(_SLEEP_S)
-        overshoot_s = max(0.0, self._clock() - start_s - _SLEEP_S)
-        self._overshoots.add(overshoot_s)
-        return overshoot_s
-
-    def overshoots(self) -> Histogram:
-        """Return all overshoots so far."""
-        return self._overshoots.freeze()
-
-    def median_s(self) -> float | None:
-        """Return the median overshoot so far in seconds, ``None`` before the first probe."""
-        return quantile(self._overshoots.freeze(), 0.5)
-
-
-def thread_ids(proc: Path = Path("/proc")) -> frozenset[int]:
-    """Return the kernel's ids of this process's threads; empty where they cannot be listed."""
-    try:
-        return frozenset(int(name) for name in os.listdir(proc / "self" / "task"))  # noqa: PTH208  (half the time)
-    except OSError:
-        return frozenset()
-
-
-def threads_cpu_s(ids: Iterable[int], proc: Path = Path("/proc")) -> float:
-    """Return the CPU seconds that the threads ``ids`` have used since they started; those that ended count nothing.
-
-    Read from the first field of ``schedstat`` (nanoseconds on a core, see proc(5)), which lags by a tick in a running thread.
-    """
-    total_ns = 0
-    for thread in ids:
-        try:
-            total_ns += int((proc / "self" / "task" / str(thread) / "schedstat").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            continue
-    return total_ns * 1e-9

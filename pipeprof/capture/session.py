@@ -23,11 +23,13 @@ from pipeprof.capture.patches import PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
+from pipeprof.capture.run_delay import RunDelay
 from pipeprof.model.profile import Profile
 from pipeprof.settings import Settings
 
 _FASTEST_HZ = 50.0
 _CHECKPOINT_S = 1.0
+_SHARE_CPU_S = 0.15  # reading every thread's run delay costs more than the rest of a sample
 _JOIN_S = 10.0  # a sampler that is stuck inside TensorFlow is left behind
 _GAPS_AT_RISK = 50  # TensorFlow keeps the last 100 gaps: sample faster when half of them are new
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
@@ -57,6 +59,7 @@ class CaptureSession:
         self._python_calls = PythonCallMeter()
         self._host = HostSampler(self.now)
         self._gpu = GpuSampler(self.now)
+        self._run_delay = RunDelay()
         self._patches = Patches(self)
         self._maker = ProfileMaker(facts, self._registry, self.pipelines)
         self._stop = False
@@ -64,7 +67,7 @@ class CaptureSession:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._own_cpu_s = 0.0
-        self._last_cpu: tuple[float, float] | None = None
+        self._last_cpu: tuple[float, float, float] | None = None
         self._hz = settings.sample_hz
 
     @property
@@ -207,13 +210,17 @@ class CaptureSession:
             self._consumption.handle(events.popleft())
 
     def _share_cpu(self) -> None:
-        """Give the process's CPU time since the last call to the loops that ran in it, by their share of the time."""
+        """Give CPU time and run delay since the last call to the loops that ran in it, by their share of the time."""
         now, cpu = self.now(), time.process_time()
+        if self._last_cpu is not None and now - self._last_cpu[0] < _SHARE_CPU_S and self.active:
+            return
+        delay = self._run_delay.sample()
         if self._last_cpu is not None:
-            wall = max(now - self._last_cpu[0], 1e-9)
+            then, cpu_then, delay_then = self._last_cpu
+            waited = delay - delay_then if self._run_delay.is_known else None
             for pipeline in self.pipelines.all():
-                pipeline.take_cpu(cpu - self._last_cpu[1], wall)
-        self._last_cpu = (now, cpu)
+                pipeline.take_cpu(cpu - cpu_then, waited, max(now - then, 1e-9))
+        self._last_cpu = (now, cpu, delay)
 
     def _checkpoint(self) -> None:
         self._save(self._freeze())

@@ -52,6 +52,7 @@ class _Sums:
     in_bins: int = 0
     bins_wall_s: float = 0.0
     cpu_s: float = 0.0
+    run_delay_s: float | None = None
     start_s: float | None = None
     end_s: float = 0.0
     first_batch_s: float | None = None
@@ -163,9 +164,11 @@ class LoopRecorder:
         else:
             self._merged = _merge_epochs(self._merged, epoch.freeze())
 
-    def add_cpu(self, seconds: float) -> None:
-        """The process used this much CPU while the steps in bins ran."""
+    def add_cpu(self, seconds: float, run_delay_s: float | None) -> None:
+        """The process used this much CPU, and waited so long for a core, while the steps in bins ran."""
         self._sums.cpu_s += seconds
+        if run_delay_s is not None:
+            self._sums.run_delay_s = (self._sums.run_delay_s or 0.0) + run_delay_s
 
     def freeze(self) -> Loop:
         """Return the loop as it is now."""
@@ -192,6 +195,7 @@ class LoopRecorder:
             bins=self._bins.items(),
             seen_share=sums.measured / sums.elements if sums.elements else 1.0,
             cpu_s=sums.cpu_s or None,
+            run_delay_s=sums.run_delay_s,
             threads=max(1, len(sums.threads)),
         )
 

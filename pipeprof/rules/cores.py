@@ -38,8 +38,9 @@ def is_host_crowded(analysis: Analysis, pipeline: PipelineView) -> bool:
 def waits_surely(analysis: Analysis, pipeline: PipelineView, busy_s: float, below: float) -> bool:
     """Tell whether a stage that is busy for ``busy_s`` must be waiting: the pipeline uses far less CPU than that.
 
-    On a crowded host busy time contains waiting for a core (a computing stage had 0.33 CPU seconds for a busy second where a
-    waiting one had 0.10), so that less CPU is asked for there.
+    Busy time also contains waiting for a core, which the kernel counts as run delay: CPU and run delay together must stay
+    below. Where the run delay is not known, a crowded host (a computing stage had 0.33 CPU seconds for a busy second there,
+    a waiting one 0.10) is asked for less CPU.
 
     Args:
         analysis: what the pipeline is part of.
@@ -48,8 +49,9 @@ def waits_surely(analysis: Analysis, pipeline: PipelineView, busy_s: float, belo
         below: CPU seconds for each busy second, on a quiet host.
     """
     cpu_s = pipeline_cpu_s(analysis, pipeline)
-    limit = min(below, _BELOW_WHEN_CROWDED) if is_host_crowded(analysis, pipeline) else below
-    return cpu_s is not None and cpu_s < limit * busy_s
+    delay_s = pipeline.run_delay_s_per_step
+    limit = min(below, _BELOW_WHEN_CROWDED) if delay_s is None and is_host_crowded(analysis, pipeline) else below
+    return cpu_s is not None and cpu_s + (delay_s or 0.0) < limit * busy_s
 
 
 def system_cpu_share(analysis: Analysis, pipeline: PipelineView) -> float | None:
