@@ -37,10 +37,10 @@ Progress = Callable[[str, float], None]
 
 _GAPS = 512  # of the consumer, drawn from the measured distribution
 _SEED = 20_240_229
-_CONTROL_SHARE = 0.3  # of the whole budget
+_CONTROL_SHARE = 0.4  # of the whole budget
 _LEAST_TRIAL_S = 6.0
 _COMPARED = 512  # elements
-_COMPARE_S = 8.0
+_COMPARE_S = 6.0
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
 _FATAL = frozenset({ElementsState.DIFFERENT})
 _KEPT = frozenset({Safety.SAFE, Safety.USES_MEMORY})
@@ -139,6 +139,7 @@ class Search:
         plan = TrialPlan(
             gaps=gaps_from_histogram(record.loop.gap_histogram, _GAPS, _SEED),
             cores=self._profile.run.host.cores,
+            noise_pairs=2,
             budget_s=max(_LEAST_TRIAL_S, self._settings.budget_s * _CONTROL_SHARE),
             epoch_steps=self._epoch_steps(view),
         )
@@ -149,6 +150,10 @@ class Search:
 
     @staticmethod
     def _epoch_steps(view: PipelineView) -> int | None:
+        """Return the steps of one epoch: as the run's epochs had them, else as TensorFlow states it."""
+        whole = {epoch.elements for epoch in view.record.loop.epochs[:-1]}
+        if len(whole) == 1:
+            return whole.pop()
         output = next(stage for stage in view.record.written if stage.id == view.record.output)
         return output.cardinality if output.cardinality > 0 else None
 

@@ -9,15 +9,17 @@ a known relative error. Nothing here reads a clock or knows what an item means.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from pipeprof.model.profile import MAX_BINS, Histogram
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 DEFAULT_BASE = Histogram().base
 SHORTEST_S = 1e-9  # durations at or below it (zero and negative too) are counted in its bucket
+_FEW = 64  # fewer values are counted faster one by one
 LONGEST_S = 1e9  # durations at or above it (infinity too) are counted in its bucket
 
 
@@ -52,6 +54,23 @@ class BoundedSeries(Generic[T]):
         else:
             self._bins.append(item)
             self._in_last = 1
+
+    def extend(self, items: Sequence[S], fold: Callable[[Sequence[S]], T]) -> None:
+        """Append many items as :meth:`add` would one by one; ``fold`` makes one bin of consecutive ones."""
+        position = 0
+        while position < len(items):
+            if self._in_last == self._per_bin and len(self._bins) == self._limit:
+                self._halve()
+            is_open = bool(self._bins) and self._in_last < self._per_bin
+            chunk = items[position : position + self._per_bin - (self._in_last if is_open else 0)]
+            folded = fold(chunk)
+            if is_open:
+                self._bins[-1] = self._merge(self._bins[-1], folded)
+                self._in_last += len(chunk)
+            else:
+                self._bins.append(folded)
+                self._in_last = len(chunk)
+            position += len(chunk)
 
     def items(self) -> tuple[T, ...]:
         """Return the bins so far, the earliest first."""
@@ -105,6 +124,27 @@ class LogHistogram:
         """
         bucket = self._bucket(seconds)
         self._counts[bucket] = self._counts.get(bucket, 0) + count
+
+    def add_all(self, values: Sequence[float]) -> None:
+        """Count many durations at once, each as :meth:`add` would.
+
+        Raises:
+            ValueError: if one of them is not a number.
+        """
+        if len(values) < _FEW:
+            for value in values:
+                self.add(value)
+            return
+        import numpy as np
+
+        seconds = np.clip(np.asarray(values, dtype=float), SHORTEST_S, LONGEST_S)
+        if np.isnan(seconds).any():
+            raise ValueError("a duration is not a number")
+        buckets = np.floor(np.log(seconds) / self._log_base)
+        buckets -= seconds < self._base**buckets
+        buckets += seconds >= self._base ** (buckets + 1)
+        for bucket, count in zip(*np.unique(buckets, return_counts=True), strict=True):
+            self._counts[int(bucket)] = self._counts.get(int(bucket), 0) + int(count)
 
     def freeze(self) -> Histogram:
         """Return what was counted so far, in ascending order of buckets."""

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
+from typing import NamedTuple
 
 from pipeprof.capture.model_tree import Snapshot
 from pipeprof.capture.steps import LoopRecorder
 
-_GAPS_KEPT = 100  # TensorFlow keeps the last 100
-_LONGEST_GAP_S = 10.0  # TensorFlow drops gaps from 10 s on
 
-
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(NamedTuple):
     """An iterator was made; its steps belong to ``recorder``."""
 
     iterator: int
@@ -29,8 +26,7 @@ class Created:
     recorder: LoopRecorder
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(NamedTuple):
     """``next`` was called in Python."""
 
     iterator: int
@@ -40,8 +36,7 @@ class Next:
     ok: bool
 
 
-@dataclass(frozen=True, slots=True)
-class KerasStep:
+class KerasStep(NamedTuple):
     """Keras asked for its next step (``enter_s``) and got it (``return_s``); without an iterator the epoch was over."""
 
     iterator: int | None
@@ -68,8 +63,14 @@ class _Span:
 
     start_s: float
     elements: int
-    end_s: float | None = None
-    next_start_s: float | None = None
+    end_s: float | None = None  # None: the loop was left in the middle of the step
+    next_start_s: float | None = None  # of the same iterator
+    is_last_of_epoch: bool = False
+
+    @property
+    def between_s(self) -> float | None:
+        """What lay between this step and the iterator's next."""
+        return None if self.end_s is None or self.next_start_s is None else self.next_start_s - self.end_s
 
 
 @dataclass(slots=True)
@@ -80,24 +81,42 @@ class _IteratorState:
     by_python: bool = False
     by_keras: bool = False
     spans: deque[_Span] = field(default_factory=deque)
-    gaps: deque[float] = field(default_factory=deque)
+    newest_span: _Span | None = None
+    gaps: deque[float | None] = field(default_factory=deque)  # not yet given to a step; None: lost
+    gap_count: int = 0  # all so far, the lost ones too
     window: tuple[int, ...] = ()
     root_elements: int = 0
+    settled: int = 0  # elements of Keras' steps that were recorded
     last_poll_s: float | None = None
+    opening: tuple[float, int] | None = None  # of gaps alone: the first poll that saw elements, and how many
     owed_s: float = 0.0
     idle_until_s: float | None = None  # the last poll that saw no stage at work
     first_element_s: float | None = None  # the first poll that saw an element
     own_s: deque[float] = field(default_factory=lambda: deque(maxlen=50))
     is_first_span: bool = True
 
-    def first_wait_s(self, length_s: float) -> float | None:
+    def take_gaps(self, snapshot: Snapshot) -> int:
+        """Keep the gaps that are new and return their number.
+
+        Gap n lies between element n and the next one. Where the count does not come out, TensorFlow has dropped one (of 10 s
+        or more) or more of them were made than it keeps: both happened before the new ones.
+        """
+        fresh = _fresh_gaps(self.window, snapshot.gaps_us, snapshot.root_elements - self.root_elements)
+        lost = max(0, snapshot.root_elements - 1 - self.gap_count - len(fresh))
+        self.gaps.extend([None] * lost)
+        self.gaps.extend(gap * 1e-6 for gap in fresh)
+        self.gap_count += lost + len(fresh)
+        self.window = snapshot.gaps_us
+        return len(fresh)
+
+    def first_wait_s(self) -> float | None:
         """Return the wait for the first element of the run, as the polls saw it.
 
         The first step's span cannot tell: it holds the tracing of the graph too.
         """
         if self.first_element_s is None or self.idle_until_s is None:
             return None
-        return min(length_s, self.first_element_s - self.idle_until_s)
+        return self.first_element_s - self.idle_until_s
 
 
 class Consumption:
@@ -106,7 +125,7 @@ class Consumption:
     def __init__(self) -> None:
         """Start empty."""
         self._iterators: dict[int, _IteratorState] = {}
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Next] = {}  # thread -> the last element handed to it, whose gap is still open
         self._ended: dict[int, tuple[LoopRecorder, float]] = {}
         self._keras: dict[int, tuple[int, _Span]] = {}
 
@@ -120,35 +139,38 @@ class Consumption:
         state = self._iterators.get(event.iterator)
         if state is None:
             return
-        self._close_gap(event.thread, event.start_s, state.recorder)
+        self._close_gap(event.thread, event.start_s)
+        if self._ended:
+            self._cross_boundary(event.thread, event.start_s, state.recorder)
         if isinstance(event, Created):
             state.recorder.creation(event.iterator, event.start_s, event.end_s)
-        elif event.ok:
-            state.by_python = True
-            self._pending[event.thread] = _Pending(event, state.recorder)
+            return
+        state.by_python = True
+        if event.ok:
+            self._pending[event.thread] = event
         else:
-            state.by_python = True
             state.recorder.end_of_data(event.iterator, event.end_s - event.start_s, event.start_s)
             self._ended[event.thread] = (state.recorder, event.end_s)
 
     def poll(self, iterator: int, now_s: float, snapshot: Snapshot) -> int:
-        """Take a snapshot's consumer side; return how many new gaps it held."""
+        """Take a snapshot's consumer side; return how many new gaps it held that are needed."""
         state = self._iterators.get(iterator)
-        if state is None:
+        if state is None or not snapshot.samples:
             return 0
-        fresh = _fresh_gaps(state.window, snapshot.gaps_us)
-        state.window = snapshot.gaps_us
         if state.first_element_s is None and snapshot.root_elements:
             state.first_element_s = now_s
         elif not snapshot.is_busy:
             state.idle_until_s = now_s
-        if not state.by_python:
-            state.gaps.extend(gap * 1e-6 for gap in fresh)
-            if state.by_keras:
-                self._settle(iterator, state)
-            else:
-                self._poll_block(state, now_s, snapshot.root_elements)
-        return len(fresh)
+        fresh = state.take_gaps(snapshot)
+        delivered, state.root_elements = snapshot.root_elements - state.root_elements, snapshot.root_elements
+        if state.by_python:  # timed call by call: its gaps are of no use
+            state.gaps.clear()
+            return 0
+        if state.by_keras:
+            self._settle(iterator, state)
+        elif delivered > 0:  # else it is still waiting: the time goes to the poll that sees the element
+            self._poll_block(iterator, state, now_s, delivered)
+        return fresh
 
     def finish(self, iterator: int) -> None:
         """An iterator is gone: settle what is left with what is known."""
@@ -156,104 +178,131 @@ class Consumption:
         if state is None:
             return
         while state.spans:
-            if not self._settle_one(iterator, state, final=True):
-                state.spans.popleft()
+            self._settle_one(iterator, state, state.spans.popleft())
+        if not state.by_python and not state.by_keras:
+            self._record_opening(iterator, state)
         state.recorder.close(iterator)
 
-    def finish_all(self, now_s: float) -> None:
+    def finish_all(self) -> None:
         """The run is over: close the open gap of every thread and settle every iterator."""
-        for thread in list(self._pending):
-            self._close_gap(thread, now_s, None, is_end=True)
-        for _, span in self._keras.values():
-            span.end_s = now_s if span.end_s is None else span.end_s
+        for thread, event in list(self._pending.items()):
+            self._close_gap(thread, event.end_s)  # its own time is not known
         for iterator in list(self._iterators):
             self.finish(iterator)
 
     # --- next in Python -----------------------------------------------------------------------------------------
 
-    def _close_gap(self, thread: int, now_s: float, follower: LoopRecorder | None, *, is_end: bool = False) -> None:
-        pending = self._pending.pop(thread, None)
-        if pending is not None:
-            event = pending.event
-            gap = 0.0 if is_end else now_s - event.end_s
-            pending.recorder.step(event.iterator, event.start_s, event.end_s - event.start_s, gap, thread)
+    def _close_gap(self, thread: int, now_s: float) -> None:
+        event = self._pending.pop(thread, None)
+        if event is not None:
+            state = self._iterators.get(event.iterator)
+            if state is not None:
+                state.recorder.step(event.iterator, event.start_s, event.end_s - event.start_s, now_s - event.end_s, thread)
+
+    def _cross_boundary(self, thread: int, now_s: float, follower: LoopRecorder) -> None:
+        """The time between two epochs is the loop's own, unless another pipeline comes first."""
         ended = self._ended.pop(thread, None)
         if ended is not None and ended[0] is follower:
-            ended[0].boundary(ended[1], now_s - ended[1])
+            follower.boundary(ended[1], now_s - ended[1])
 
     # --- Keras --------------------------------------------------------------------------------------------------
 
     def _keras_step(self, event: KerasStep) -> None:
         last = self._keras.pop(event.thread, None)
-        if last is not None:
-            iterator, span = last
-            span.end_s = event.enter_s
-            if event.iterator == iterator:
-                span.next_start_s = event.return_s
-        if event.iterator is None or event.iterator not in self._iterators:
+        if last is not None and event.iterator in {None, last[0]}:
+            last[1].end_s = event.enter_s
+            last[1].is_last_of_epoch = event.iterator is None
+        state = None if event.iterator is None else self._iterators.get(event.iterator)
+        if event.iterator is None or state is None:
             return
-        state = self._iterators[event.iterator]
         state.recorder.method = "keras"
         state.by_keras = True
-        span = _Span(event.return_s, event.elements)
-        state.spans.append(span)
-        self._keras[event.thread] = (event.iterator, span)
+        if state.newest_span is not None:  # perhaps of an earlier epoch: with steps_per_epoch the iterator goes on
+            state.newest_span.next_start_s = event.return_s
+        state.newest_span = _Span(event.return_s, event.elements)
+        state.spans.append(state.newest_span)
+        self._keras[event.thread] = (event.iterator, state.newest_span)
 
     def _settle(self, iterator: int, state: _IteratorState) -> None:
-        while state.spans and self._settle_one(iterator, state, final=False):
-            pass
+        """Record every span whose gaps have come; the gap of the iterator's newest is only known with its next."""
+        while state.spans and state.spans[0].next_start_s is not None and len(state.gaps) >= state.spans[0].elements:
+            self._settle_one(iterator, state, state.spans.popleft())
 
-    def _settle_one(self, iterator: int, state: _IteratorState, *, final: bool) -> bool:
-        """Turn the oldest span into a step. Its own time is TensorFlow's gap less what lay between two spans."""
-        span = state.spans[0]
+    def _settle_one(self, iterator: int, state: _IteratorState, span: _Span) -> None:
+        """Turn a span into steps. Its own time is TensorFlow's gaps less what lay between it and the next one.
+
+        What is left is the wait. In the first span of a later epoch it also holds the taking down of the iterator before,
+        which the loop variable of Keras' ``fit`` keeps alive until then (up to 0.5 s were measured with TensorFlow 2.21).
+        """
+        elements, between = self._elements(state, span), span.between_s
+        gaps = (
+            [state.gaps.popleft() for _ in range(min(span.elements, len(state.gaps)))] if span.next_start_s is not None else []
+        )
+        known = [gap for gap in gaps if gap is not None]
         if span.end_s is None:
-            return False
-        between = None if span.next_start_s is None else span.next_start_s - span.end_s
-        is_dropped = between is not None and between >= _LONGEST_GAP_S
-        has_gaps = between is not None and not is_dropped and len(state.gaps) >= span.elements
-        if not has_gaps and not final and not is_dropped:
-            return False
+            state.recorder.pass_over(elements)
+            return
         length = span.end_s - span.start_s
-        own = None
-        if has_gaps:
-            own = sum(state.gaps.popleft() for _ in range(span.elements)) - (between or 0.0)
+        own: float | None = None
+        if between is not None and len(known) == span.elements:
+            own = sum(known) - between
             if not state.is_first_span:
-                state.own_s.append(own)
+                state.own_s.append(own / elements)
         elif state.own_s:
-            own = min(length, median(state.own_s))
-        state.spans.popleft()
+            own = min(length, median(state.own_s) * elements)
         wait = None if own is None else length - own
         if state.is_first_span and state.recorder.elements == 0:
-            wait = state.first_wait_s(length)
+            first = state.first_wait_s()
+            wait = None if first is None else min(length, first)
         state.is_first_span = False
-        gap = length - (wait or 0.0) + (between or 0.0)
-        state.recorder.step(iterator, span.start_s, wait, gap)
-        return True
+        between = 0.0 if between is None or span.is_last_of_epoch else between  # validation is no part of this loop
+        state.recorder.step(iterator, span.start_s, wait, length - (wait or 0.0) + between, elements=elements)
+
+    def _elements(self, state: _IteratorState, span: _Span) -> int:
+        """Return how many elements a step had: the last of an epoch may find fewer than ``steps_per_execution``."""
+        elements = span.elements
+        if span.next_start_s is None and elements > 1 and state.root_elements > state.settled:
+            elements = min(elements, state.root_elements - state.settled)
+        state.settled += elements
+        return elements
 
     # --- gaps alone ---------------------------------------------------------------------------------------------
 
-    def _poll_block(self, state: _IteratorState, now_s: float, root_elements: int) -> None:
-        delivered = root_elements - state.root_elements
-        if delivered <= 0:
-            return  # still waiting: the time goes to the poll that sees the element
-        started_s, state.last_poll_s, state.root_elements = state.last_poll_s, now_s, root_elements
-        gaps = list(state.gaps)
+    def _poll_block(self, iterator: int, state: _IteratorState, now_s: float, delivered: int) -> None:
+        started_s, state.last_poll_s = state.last_poll_s, now_s
+        gaps = [gap for gap in state.gaps if gap is not None]
         state.gaps.clear()
         if started_s is None:  # what came before the first poll that saw an element is start-up
+            state.opening = (now_s, delivered)
             return
-        state.recorder.method = "gaps"
+        self._record_opening(iterator, state)
+        recorder = state.recorder
+        recorder.method = "gaps"
         own = sum(gaps) * (delivered / len(gaps)) if gaps else 0.0
         wait = now_s - started_s - own + state.owed_s
         state.owed_s = min(wait, 0.0)
-        state.recorder.block(started_s, now_s, delivered, max(wait, 0.0), gaps)
+        recorder.block(started_s, now_s, delivered, max(wait, 0.0), gaps)
+
+    def _record_opening(self, iterator: int, state: _IteratorState) -> None:
+        """Record the first elements; only now, since calls of ``next`` are known a little later than what they returned."""
+        if state.opening is None:
+            return
+        (seen_s, elements), state.opening = state.opening, None
+        state.recorder.method = "gaps"
+        first = state.first_wait_s()
+        if state.recorder.elements or first is None:
+            state.recorder.pass_over(elements)
+        else:
+            state.recorder.step(iterator, seen_s - first, first, 0.0, elements=elements)
 
 
-def _fresh_gaps(before: tuple[int, ...], now: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the gaps in ``now`` that were not in ``before``: both are windows on one growing list."""
-    if not before:
-        return now
-    longest = min(len(before), len(now))
-    for shared in range(longest, 0, -1):
-        if before[-shared:] == now[:shared]:
+def _fresh_gaps(before: tuple[int, ...], now: tuple[int, ...], delivered: int) -> tuple[int, ...]:
+    """Return the gaps in ``now`` that were not in ``before``: both are windows on one growing list.
+
+    About as many are new as elements were delivered; that tells windows apart that fit in several ways (equal gaps).
+    """
+    for fresh in sorted(range(len(now) + 1), key=lambda count: abs(count - delivered)):
+        shared = len(now) - fresh
+        if shared <= len(before) and before[len(before) - shared :] == now[:shared]:
             return now[shared:]
     return now

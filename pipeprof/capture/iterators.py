@@ -58,7 +58,7 @@ class IteratorBook:
         self._problem = problem
         self._numbers = itertools.count(1)
         self._watched: dict[int, _Watched] = {}
-        self._by_object: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._by_identity: dict[int, int] = {}  # of live iterators only: an identity may be given again
         self._last_words: deque[tuple[_Watched, Any, float]] = deque()
         self._clock: Callable[[], float] = lambda: 0.0
         atexit.register(self.clear)
@@ -78,20 +78,18 @@ class IteratorBook:
         """
         number = next(self._numbers)
         self._clock = clock
-        reference = weakref.ref(iterator, lambda _gone: self._died(number))
+        identity = id(iterator)
+        reference = weakref.ref(iterator, lambda _gone: self._died(number, identity))
         item = _Watched(number, pipeline, reference, iterator._iterator_resource, clock())
         proto = self._read(item)
         item.at_birth = None if proto is None else (proto, item.made_s)
         self._watched[number] = item
-        self._by_object[iterator] = number
+        self._by_identity[identity] = number
         return number
 
     def number(self, iterator: Any) -> int | None:
         """Return an iterator's number, None where it is not watched."""
-        try:
-            return self._by_object.get(iterator)
-        except TypeError:
-            return None
+        return self._by_identity.get(id(iterator))
 
     def readings(self) -> Iterator[Reading]:
         """Read every live iterator, after the last words of those that went."""
@@ -119,10 +117,12 @@ class IteratorBook:
     def clear(self) -> None:
         """Drop every handle."""
         self._watched.clear()
+        self._by_identity.clear()
         self._last_words.clear()
 
-    def _died(self, number: int) -> None:
+    def _died(self, number: int, identity: int) -> None:
         """Take the last snapshot, on whichever thread dropped the iterator."""
+        self._by_identity.pop(identity, None)
         item = self._watched.pop(number, None)
         if item is None:
             return

@@ -156,6 +156,8 @@ class Patches:
 
 
 def _timed_next(observer: Observer, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wrap the one method that runs at every step: no closures and no imports on its way."""
+
     @functools.wraps(original)
     def timed(self: Any) -> Any:
         start = observer.now() if observer.active else -1.0
@@ -163,14 +165,21 @@ def _timed_next(observer: Observer, original: Callable[[Any], Any]) -> Callable[
             result = original(self)
         except BaseException as error:
             if start >= 0:
-                _report(observer, "next", lambda: observer.next_called(self, start, ok=False))
+                _report_next(observer, self, start, ok=False)
             _leave_traceback(error)
             raise
         if start >= 0:
-            _report(observer, "next", lambda: observer.next_called(self, start, ok=True))
+            _report_next(observer, self, start, ok=True)
         return result
 
     return timed
+
+
+def _report_next(observer: Observer, iterator: Any, start_s: float, *, ok: bool) -> None:
+    try:
+        observer.next_called(iterator, start_s, ok)
+    except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
+        observer.failed("observing next", error)
 
 
 def _leave_traceback(error: BaseException) -> None:

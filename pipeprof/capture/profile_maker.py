@@ -102,8 +102,7 @@ class ProfileMaker:
 
 def _weight(entry: PipelineEntry) -> tuple[bool, float]:
     """The loop that the verdict is about: never Keras' validation, else the one that took longest."""
-    loop = entry.recorder.freeze()
-    return entry.keras_role not in {"validation", "evaluate", "predict"}, loop.wall_s
+    return entry.keras_role not in {"validation", "evaluate", "predict"}, entry.recorder.wall_s
 
 
 def _record(entry: PipelineEntry, *, is_main: bool, python_calls: Mapping[str, PythonCalls]) -> PipelineRecord:

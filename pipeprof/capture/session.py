@@ -6,7 +6,6 @@ checkpoints the Profile. It holds iterators only weakly. Stopping takes every ho
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.iterators import IteratorBook
-from pipeprof.capture.patches import PYTHON_CALLS_MODULE, Patches
+from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
@@ -29,7 +28,7 @@ from pipeprof.settings import Settings
 
 _FASTEST_HZ = 50.0
 _CHECKPOINT_S = 1.0
-_SHARE_CPU_S = 0.15  # reading every thread's run delay costs more than the rest of a sample
+_SHARE_CPU_S = 0.5  # reading every thread's run delay costs more than the rest of a sample
 _JOIN_S = 10.0  # a sampler that is stuck inside TensorFlow is left behind
 _GAPS_AT_RISK = 50  # TensorFlow keeps the last 100 gaps: sample faster when half of them are new
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
@@ -69,6 +68,7 @@ class CaptureSession:
         self._own_cpu_s = 0.0
         self._last_cpu: tuple[float, float, float] | None = None
         self._hz = settings.sample_hz
+        self._is_eager: Callable[[], bool] = lambda: True  # TensorFlow's, once it is imported
 
     @property
     def memory_limit_bytes(self) -> int | None:
@@ -97,7 +97,7 @@ class CaptureSession:
         try:
             self._guard("the last sample", self._sample)
             self._drain()
-            self._consumption.finish_all(self.now())
+            self._consumption.finish_all()
             self._iterators.clear()
             profile = self._freeze()
         finally:
@@ -132,7 +132,7 @@ class CaptureSession:
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """Find the iterator's pipeline and watch it; iterators of a graph under construction have no counters."""
         end_s = self.now()
-        if not _is_eager() or not hasattr(iterator, "_iterator_resource"):
+        if not self._is_eager() or not hasattr(iterator, "_iterator_resource"):
             return
         pipeline = self.pipelines.find(dataset)
         number = self._iterators.add(iterator, pipeline, self.now)
@@ -144,7 +144,7 @@ class CaptureSession:
         """Note one call of ``next``; calls that only build a graph are none."""
         end_s = self.now()
         number = self._iterators.number(iterator)
-        if number is not None and _is_eager():
+        if number is not None and self._is_eager():
             self._events.append(Next(number, start_s, end_s, threading.get_ident(), ok))
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
@@ -157,6 +157,10 @@ class CaptureSession:
         """Install what depends on a module."""
         if module.__name__ == PYTHON_CALLS_MODULE:
             self._python_calls.install()
+        elif module.__name__ == ITERATOR_MODULE:
+            from tensorflow.python.eager import context
+
+            self._is_eager = context.executing_eagerly
 
     def failed(self, where: str, error: Exception) -> None:
         """Note that a hook failed."""
@@ -241,11 +245,3 @@ class CaptureSession:
             action()
         except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
             self.failed(what, error)
-
-
-def _is_eager() -> bool:
-    from tensorflow.python.eager import context
-
-    with contextlib.suppress(AttributeError):
-        return bool(context.executing_eagerly())
-    return True

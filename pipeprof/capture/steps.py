@@ -7,6 +7,7 @@ Pure bookkeeping: reads no clock.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,9 @@ from pipeprof.capture.bins import BoundedSeries, LogHistogram
 from pipeprof.model.profile import EpochRecord, Loop, LoopBin
 
 MAX_EPOCHS = 64
+_BATCH = 512  # ordinary steps are only noted, and worked off so many at a time: a tenth of the cost
+
+_Step = tuple[float, float, float]  # start, wait, gap
 
 
 @dataclass(slots=True)
@@ -73,19 +77,29 @@ class LoopRecorder:
         self._epoch_count = 0
         self._finished: deque[EpochRecord] = deque()
         self._merged: EpochRecord | None = None
+        self._noted: deque[_Step] = deque()  # measured steps of one iterator and thread, none the first of its epoch
+        self._noted_of: tuple[int, int] | None = None
+        self._noted_wall_s = 0.0
+        self._lock = threading.RLock()
 
     @property
     def bins_wall_s(self) -> float:
         """Wall time that went into bins so far."""
-        return self._sums.bins_wall_s
+        return self._sums.bins_wall_s + self._noted_wall_s
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time so far, the first step included."""
+        return self._sums.wall_s + self._noted_wall_s
 
     @property
     def elements(self) -> int:
         """Elements so far."""
-        return self._sums.elements
+        return self._sums.elements + len(self._noted)
 
     def creation(self, iterator: int, start_s: float, end_s: float) -> None:
         """An iterator was made; the consumer waited for that."""
+        self._work_off()
         spent = end_s - start_s
         self._epochs[iterator] = _Epoch(start_s, creation_s=spent)
         sums = self._sums
@@ -98,15 +112,29 @@ class LoopRecorder:
             sums.boundary_wait_s += spent
             self._add_bin(start_s, end_s, steps=0, wait_s=spent, gap_s=0.0)
 
-    def step(self, iterator: int, start_s: float, wait_s: float | None, gap_s: float, thread: int = 0) -> None:
-        """One element was handed over after ``wait_s`` and used for ``gap_s``; a wait of None was not measured."""
+    def step(
+        self, iterator: int, start_s: float, wait_s: float | None, gap_s: float, thread: int = 0, elements: int = 1
+    ) -> None:
+        """An element was handed over after ``wait_s`` and used for ``gap_s``; a wait of None was not measured.
+
+        Several ``elements`` that were only seen together are as many steps of equal length.
+        """
+        if wait_s is not None and elements == 1 and self._noted_of == (iterator, thread):
+            self._noted.append((start_s, wait_s, gap_s))
+            self._noted_wall_s += wait_s + gap_s
+            if len(self._noted) >= _BATCH:
+                self._work_off()
+            return
+        self._work_off()
         sums, known = self._sums, wait_s or 0.0
         is_first_of_run = sums.elements == 0
         epoch = self._epochs.get(iterator)
         is_first_of_epoch = epoch is not None and epoch.elements == 0
         sums.threads.add(thread)
-        self._count(epoch, start_s, known, gap_s)
-        sums.measured += wait_s is not None
+        self._noted_of = (iterator, thread)
+        self._count(epoch, start_s, known, gap_s, elements)
+        sums.measured += 0 if wait_s is None else elements
+        sums.end_s = max(sums.end_s, start_s + known + gap_s)
         if is_first_of_run:
             creation = epoch.creation_s if epoch else 0.0
             sums.first_batch_s = None if wait_s is None else creation + wait_s
@@ -115,11 +143,17 @@ class LoopRecorder:
         if is_first_of_epoch:
             sums.boundary_wait_s += known
         for name, value in (("step", known + gap_s), ("wait", known), ("gap", gap_s)):
-            self._histograms[name].add(max(value, 0.0))
-        self._add_bin(start_s, start_s + known + gap_s, steps=1, wait_s=known, gap_s=gap_s)
+            self._histograms[name].add(max(value, 0.0) / elements, elements)
+        self._add_bin(start_s, start_s + known + gap_s, steps=elements, wait_s=known, gap_s=gap_s)
+
+    def pass_over(self, elements: int) -> None:
+        """Elements were handed over whose steps were not seen."""
+        self._work_off()
+        self._sums.elements += elements
 
     def block(self, start_s: float, end_s: float, steps: int, wait_s: float, gaps_s: Sequence[float]) -> None:
         """Several steps were seen together: how long they took, what was waited in all, and the gaps that are known."""
+        self._work_off()
         sums = self._sums
         wall = end_s - start_s
         sums.start_s = start_s if sums.start_s is None else sums.start_s
@@ -137,6 +171,7 @@ class LoopRecorder:
 
     def end_of_data(self, iterator: int, wait_s: float, start_s: float) -> None:
         """The consumer waited and was told that there is no more."""
+        self._work_off()
         epoch = self._epochs.get(iterator)
         self._sums.wait_s += wait_s
         self._sums.wall_s += wait_s
@@ -150,11 +185,14 @@ class LoopRecorder:
 
     def boundary(self, start_s: float, gap_s: float) -> None:
         """The consumer's own time between two epochs."""
+        self._work_off()
         self._sums.wall_s += gap_s
         self._add_bin(start_s, start_s + gap_s, steps=0, wait_s=0.0, gap_s=gap_s)
 
     def close(self, iterator: int) -> None:
         """An iterator is finished."""
+        self._work_off()
+        self._noted_of = None
         epoch = self._epochs.pop(iterator, None)
         if epoch is None or epoch.elements == 0:
             return
@@ -172,6 +210,11 @@ class LoopRecorder:
 
     def freeze(self) -> Loop:
         """Return the loop as it is now."""
+        with self._lock:
+            self._work_off()
+            return self._freeze()
+
+    def _freeze(self) -> Loop:
         sums = self._sums
         open_epochs = [epoch.freeze() for epoch in list(self._epochs.values()) if epoch.elements]
         epochs = [*self._finished, *([self._merged] if self._merged else []), *open_epochs]
@@ -199,18 +242,36 @@ class LoopRecorder:
             threads=max(1, len(sums.threads)),
         )
 
-    def _count(self, epoch: _Epoch | None, start_s: float, wait_s: float, gap_s: float) -> None:
+    def _work_off(self) -> None:
+        """Count the steps that were only noted."""
+        with self._lock:
+            steps = [self._noted.popleft() for _ in range(len(self._noted))]
+            if not steps or self._noted_of is None:
+                return
+            self._noted_wall_s = 0.0
+            starts, waits, gaps = zip(*steps, strict=True)
+            lengths = [wait + gap for wait, gap in zip(waits, gaps, strict=True)]
+            self._count(self._epochs.get(self._noted_of[0]), starts[0], sum(waits), sum(gaps), len(steps))
+            sums = self._sums
+            sums.end_s = max(sums.end_s, starts[-1] + lengths[-1])
+            sums.measured += len(steps)
+            sums.in_bins += len(steps)
+            sums.bins_wall_s += sum(lengths)
+            for name, values in (("step", lengths), ("wait", waits), ("gap", gaps)):
+                self._histograms[name].add_all(values)
+            self._bins.extend(steps, _fold_steps)
+
+    def _count(self, epoch: _Epoch | None, start_s: float, wait_s: float, gap_s: float, elements: int) -> None:
         sums = self._sums
         if sums.start_s is None:
             sums.start_s = start_s
-        sums.elements += 1
+        sums.elements += elements
         sums.wait_s += wait_s
         sums.wall_s += wait_s + gap_s
-        sums.end_s = max(sums.end_s, start_s + wait_s + gap_s)
         if epoch is not None:
             if epoch.elements == 0:
                 epoch.first_wait_s = wait_s
-            epoch.elements += 1
+            epoch.elements += elements
             epoch.wait_s += wait_s
             epoch.wall_s += wait_s + gap_s
 
@@ -230,6 +291,22 @@ class LoopRecorder:
                 step_min_s=step,
             )
         )
+
+
+def _fold_steps(steps: Sequence[_Step]) -> LoopBin:
+    """Make one bin of consecutive steps."""
+    _starts, waits, gaps = zip(*steps, strict=True)
+    lengths = [wait + gap for wait, gap in zip(waits, gaps, strict=True)]
+    return LoopBin(
+        start_s=steps[0][0],
+        end_s=max(start + length for (start, _, _), length in zip(steps, lengths, strict=True)),
+        steps=len(steps),
+        wait_s=sum(waits),
+        gap_s=sum(gaps),
+        wait_max_s=max(waits),
+        step_max_s=max(lengths),
+        step_min_s=min(lengths),
+    )
 
 
 def _merge_bins(first: LoopBin, second: LoopBin) -> LoopBin:

@@ -248,7 +248,7 @@ def _elements(trial: Trial) -> str:
 def _costs(item: Recommendation) -> str:
     trial = item.trial
     parts = [
-        "" if item.memory_bytes is None else f"needs {units.byte_count(item.memory_bytes)} of memory",
+        "" if not item.memory_bytes else f"needs {units.byte_count(item.memory_bytes)} of memory",
         "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
         "" if item.break_even_epochs is None else f"pays off after {number_text(item.break_even_epochs)} epochs",
         "" if trial.fill_s is None else f"the first epoch takes {units.duration(trial.fill_s)} longer",

@@ -59,6 +59,7 @@ def stage_lines(table: PipelineTable, width: int) -> Block:
 
 def _chosen(rows: Sequence[StageRow]) -> list[StageRow]:
     rows = [row for row in rows if row.is_bottleneck or not row.injected or (row.share_value or 0.0) >= _SMALL_SHARE]
+    rows = [row for row in rows if not row.is_minor]
     if len(rows) <= _MAX_ROWS:
         return rows
     ranked = sorted(rows, key=lambda row: (not row.is_bottleneck, not row.unattributed, -(row.share_value or 0.0)))

@@ -18,6 +18,7 @@ UNKNOWN = "\N{EN DASH}"  # a cell without a number; "not measured" says which, a
 REMOVED = "removed by TensorFlow"
 _SEQUENTIAL = "one call at a time"
 _SMALLEST_SHARE = 0.001
+_MINOR_SHARE = 0.01
 _DEEPEST = 6  # branches within branches; below it only the first input is drawn, the table has them all
 
 
@@ -44,6 +45,7 @@ class StageRow:
     injected: bool = False
     removed: bool = False
     unattributed: bool = False
+    is_minor: bool = False  # a part of another row's call that costs next to nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +112,8 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
     rest = pipeline.unattributed_s_per_step
     total = sum(stage.busy_s_per_step or 0.0 for stage in pipeline.stages) + max(rest or 0.0, 0.0)
     ops = {stage.id: _short_name(stage) for stage in pipeline.stages}
-    rows = tuple(_row(stage, total, sites, ops.get(stage.fused_into or "", "")) for stage in pipeline.stages)
+    parts = _parts_of_calls(pipeline)
+    rows = tuple(_row(stage, total, sites, ops.get(stage.fused_into or "", ""), stage.id in parts) for stage in pipeline.stages)
     consumer = f", {one_line(pipeline.consumer)}" if pipeline.consumer else ""
     return PipelineTable(
         id=one_line(pipeline.id),
@@ -126,11 +129,19 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
     )
 
 
+def _parts_of_calls(pipeline: Pipeline) -> frozenset[str]:
+    """Return the stages that the call of their consumer made too: ``TFRecordDataset(files)`` also slices the names."""
+    makers = {name: stage.call_site for stage in pipeline.stages for name in stage.inputs}
+    return frozenset(
+        stage.id for stage in pipeline.stages if stage.call_site is not None and makers.get(stage.id) == stage.call_site
+    )
+
+
 def _short_name(stage: Stage) -> str:
     return one_line(stage.op if not stage.inputs else f".{stage.op}")
 
 
-def _row(stage: Stage, total_s: float, sites: Sites, fused_with: str) -> StageRow:
+def _row(stage: Stage, total_s: float, sites: Sites, fused_with: str, is_part: bool) -> StageRow:
     busy = stage.busy_s_per_step
     share = None if busy is None or total_s <= 0 else busy / total_s
     call = one_line(stage.executed_as or stage.op) if stage.injected else call_text(stage.op, stage.call_site, not stage.inputs)
@@ -153,6 +164,7 @@ def _row(stage: Stage, total_s: float, sites: Sites, fused_with: str) -> StageRo
         is_bottleneck=stage.is_bottleneck,
         injected=stage.injected,
         removed=stage.executed_as is None,
+        is_minor=is_part and not stage.is_bottleneck and (share or 0.0) < _MINOR_SHARE,
     )
 
 

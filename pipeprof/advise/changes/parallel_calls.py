@@ -68,7 +68,8 @@ class ParallelCalls:
             return replayable.with_graph(graph)
         if node.op == "MapDataset":
             node.op = "ParallelMapDatasetV2"
-            del node.attr["force_synchronous"]
+            if "force_synchronous" in node.attr:  # since TensorFlow 2.18
+                del node.attr["force_synchronous"]
         elif node.op == "InterleaveDataset":
             node.op = "ParallelInterleaveDatasetV4"
             # As Dataset.interleave passes them: output buffer and prefetched inputs, both left to TensorFlow.

@@ -1,0 +1,54 @@
+# pipeprof: `make demo` shows it, `make test` checks it. Needs Python 3.11 or newer, nothing else.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?= python3
+VENV ?= .venv
+TENSORFLOW ?= 2.21
+DEMO ?= cacheable_decode
+
+CONSTRAINTS := constraints/tensorflow-$(TENSORFLOW).txt
+READY := $(VENV)/.pipeprof-tensorflow-$(TENSORFLOW)
+DATA := sample_pipelines/data/manifest.json
+BIN := $(VENV)/bin
+
+ifeq ($(wildcard $(CONSTRAINTS)),)
+$(error TENSORFLOW=$(TENSORFLOW) is none of: $(patsubst constraints/tensorflow-%.txt,%,$(wildcard constraints/tensorflow-*.txt)))
+endif
+
+.PHONY: help demo test check clean
+
+help: ## show this list
+	@echo "make TARGET, where TARGET is:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo "Settings: TENSORFLOW=$(TENSORFLOW) DEMO=$(DEMO) PYTHON=$(PYTHON) VENV=$(VENV)"
+
+demo: $(READY) $(DATA) ## train a slow sample under pipeprof, and see what it says
+	$(BIN)/pipeprof run sample_pipelines/$(DEMO)/train.py
+
+test: check ## run every check and every test
+	$(BIN)/pytest
+
+check: $(READY) ## run the checks alone: lint, format, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	cd sample_pipelines && $(abspath $(BIN))/mypy --config-file ../pyproject.toml make_data.py
+	$(BIN)/lint-imports
+
+clean: ## remove caches and the sample data; the environment and reports stay
+	rm -rf sample_pipelines/data dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache sample_pipelines/.mypy_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+# The stamps of other TensorFlow versions go first: one environment holds one version.
+$(READY): $(CONSTRAINTS) constraints/dev.txt pyproject.toml scripts/setup_venv.py
+	@rm -f $(VENV)/.pipeprof-tensorflow-*
+	@$(PYTHON) scripts/setup_venv.py $(VENV) $(CONSTRAINTS)
+	@touch $@
+
+$(DATA): sample_pipelines/make_data.py sample_pipelines/pictures.py sample_pipelines/tables.py | $(READY)
+	@$(BIN)/python sample_pipelines/make_data.py
+	@touch $@

@@ -1,0 +1,142 @@
+"""Runs every sample and its cured twin under pipeprof, and compares what it says with what is expected.
+
+    python benchmarks/samples.py [--only NAME] [--budget SECONDS] [--write docs/samples.md]
+
+Prints one row a script; the exit status is 1 where an expectation failed. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeprof.model.diagnosis import Diagnosis
+from pipeprof.report.machine import from_json
+
+SAMPLES = Path(__file__).parents[1] / "sample_pipelines"
+HEADER = ("sample", "script", "verdict", "waiting", "bottleneck", "findings", "trial", "expected")
+_ORDER = ("info", "low", "medium", "high")
+
+
+@dataclass
+class Row:
+    """One script, as pipeprof saw it."""
+
+    sample: str
+    script: str
+    diagnosis: Diagnosis
+    failures: list[str] = field(default_factory=list)
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row's texts."""
+        steps, verdict = self.diagnosis.steps, self.diagnosis.verdict
+        waiting = "-" if steps.wait_share is None else f"{steps.wait_share:.0%}"
+        codes = " ".join(f"{item.code}({item.severity})" for item in self.diagnosis.findings) or "none"
+        trials = "; ".join(_trial_text(item) for item in self.diagnosis.recommendations) or "none"
+        outcome = "as expected" if not self.failures else "; ".join(self.failures)
+        return (
+            self.sample,
+            self.script,
+            verdict.input_bound,
+            waiting,
+            _bottleneck(self.diagnosis) or "-",
+            codes,
+            trials,
+            outcome,
+        )
+
+
+def _trial_text(item: Any) -> str:
+    trial = item.trial
+    ratio = "" if trial.speedup is None else f" {trial.speedup:.2f} ({trial.low:.2f}-{trial.high:.2f})"
+    predicted = "" if item.predicted is None else f", predicted {item.predicted.speedup:.2f}"
+    return f"{item.change.kind}: {trial.state}{ratio}{predicted}, elements {trial.elements}"
+
+
+def _bottleneck(diagnosis: Diagnosis) -> str:
+    train = [pipeline for pipeline in diagnosis.pipelines if pipeline.role == "train"]
+    return next((stage.op for pipeline in train for stage in pipeline.stages if stage.is_bottleneck), "")
+
+
+def observe(script: Path, budget: float) -> Diagnosis:
+    """Run one script under pipeprof and return the diagnosis."""
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "diagnosis.json"
+        command = [sys.executable, "-m", "pipeprof", "run", "--quiet", "--no-html", "--budget", f"{budget:.0f}"]
+        command += ["--output", scratch, "--json", str(target), str(script)]
+        subprocess.run(command, check=True, capture_output=True)
+        return from_json(target.read_bytes())
+
+
+def check_slow(row: Row, expected: dict[str, Any]) -> None:
+    """Compare a slow sample with its expectation."""
+    diagnosis = row.diagnosis
+    codes = {item.code for item in diagnosis.findings}
+    if diagnosis.verdict.input_bound != expected["input_bound"]:
+        row.failures.append(f"verdict is not {expected['input_bound']}")
+    if expected["bottleneck_op"] and _bottleneck(diagnosis) != expected["bottleneck_op"]:
+        row.failures.append(f"bottleneck is not {expected['bottleneck_op']}")
+    row.failures += [f"{code} is silent" for code in expected["must_fire"] if code not in codes]
+    row.failures += [f"{code} fires" for code in expected["must_not_fire"] if code in codes]
+    highest = max((_ORDER.index(item.severity) for item in diagnosis.findings), default=0)
+    if highest > _ORDER.index(expected["highest_severity"]):
+        row.failures.append(f"a finding is {_ORDER[highest]}")
+    confirmed = {item.change.kind for item in diagnosis.recommendations if item.trial.state == "confirmed"}
+    if expected["confirmed_change"] and expected["confirmed_change"] not in confirmed:
+        row.failures.append(f"{expected['confirmed_change']} is not confirmed")
+    if not expected["confirmed_change"] and confirmed:
+        row.failures.append(f"{', '.join(confirmed)} is confirmed")
+
+
+def check_twin(row: Row, expected: dict[str, Any]) -> None:
+    """Compare a cured twin with its expectation."""
+    codes = {item.code for item in row.diagnosis.findings}
+    row.failures += [f"{code} still fires" for code in expected["twin"]["gone"] if code in codes]
+
+
+def run_sample(folder: Path, budget: float) -> list[Row]:
+    """Run one sample, and its twin where it has one."""
+    expected = tomllib.loads((folder / "expected.toml").read_text())
+    slow = Row(folder.name, "train.py", observe(folder / "train.py", budget))
+    check_slow(slow, expected)
+    rows = [slow]
+    if expected["twin"]["script"] != "train.py":
+        twin = Row(folder.name, expected["twin"]["script"], observe(folder / expected["twin"]["script"], budget))
+        check_twin(twin, expected)
+        rows.append(twin)
+    return rows
+
+
+def main() -> int:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--budget", type=float, default=60.0)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    folders = [path.parent for path in sorted(SAMPLES.glob("*/expected.toml")) if options.only in path.parent.name]
+    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    has_failed = False
+    for folder in folders:
+        for row in run_sample(folder, options.budget):
+            has_failed = has_failed or bool(row.failures)
+            lines.append("| " + " | ".join(row.cells()) + " |")
+            sys.stdout.write(lines[-1] + "\n")
+            sys.stdout.flush()
+    if options.write is not None:
+        options.write.parent.mkdir(exist_ok=True)
+        options.write.write_text(
+            "# What pipeprof says of the samples\n\nMade by `make benchmark-samples`.\n\n" + "\n".join(lines) + "\n"
+        )
+    return int(has_failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
