@@ -23,6 +23,7 @@ __all__ = ["Arm", "Bench", "Factory", "Phase", "TrialPlan"]
 Factory = Callable[[], Iterable[object]]  # in practice a tf.data.Dataset; anything that can be iterated again
 
 _FEWEST_STEPS = 3  # a block of slow steps may be this short before a trial is refused
+_SCOUT_S = 0.5  # what a look at the baseline may take, where that is enough steps
 _SLOW_FACTOR = 4.0  # a block is cut after this many times the baseline's time
 _MOST_STEPS = 100_000
 
@@ -185,10 +186,12 @@ class Bench:
         opening_s = self.edge.clock() - before
         ramp = self._warm(arm)
         overhead_s = self.edge.clock() - before
+        ramp_step_s = max(1e-9, (ramp.wall_s - (ramp.first_wait_s or 0.0)) / max(1, ramp.steps - 1))
+        few = max(_FEWEST_STEPS, min(self.plan.block_steps, int(_SCOUT_S / ramp_step_s)))
         if self.plan.idle_scale is None:
-            settle_idle(arm.drive, self.consumer, self.plan.block_steps, self.pulse.halt)
+            settle_idle(arm.drive, self.consumer, few, self.pulse.halt)
         probe = measure_block(
-            arm.drive.next_element, self.consumer, stop=self.pulse.halt, steps=self.plan.block_steps,
+            arm.drive.next_element, self.consumer, stop=self.pulse.halt, steps=few,
             seconds=max(self.remaining_s / 4, 0.0), edge=self.edge,
         )  # fmt: skip
         arm.drive.close()

@@ -39,6 +39,7 @@ _GAPS = 512  # of the consumer, drawn from the measured distribution
 _SEED = 20_240_229
 _CONTROL_SHARE = 0.4  # of the whole budget
 _LEAST_TRIAL_S = 6.0
+_WARM_UP_S = 1.0
 _COMPARED = 512  # elements
 _COMPARE_S = 6.0
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
@@ -140,6 +141,7 @@ class Search:
             gaps=gaps_from_histogram(record.loop.gap_histogram, _GAPS, _SEED),
             cores=self._profile.run.host.cores,
             noise_pairs=2,
+            warm_up=WarmUp(cap_s=_WARM_UP_S),
             budget_s=max(_LEAST_TRIAL_S, self._settings.budget_s * _CONTROL_SHARE),
             epoch_steps=self._epoch_steps(view),
         )
@@ -164,7 +166,7 @@ class Search:
         watchdog = threading.Timer(self._settings.budget_s / 4, self._stop.set)
         watchdog.start()
         try:
-            block = measure_alone(drive, WarmUp(cap_s=1.5), self._stop, seconds=1.0)
+            block = measure_alone(drive, WarmUp(cap_s=_WARM_UP_S), self._stop, seconds=1.0)
         except TrialError:
             raise
         except Exception as error:

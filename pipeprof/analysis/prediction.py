@@ -28,6 +28,7 @@ class _Effect:
     doubtful: Mapping[str, tuple[float, float]]
     hopeful: Mapping[str, tuple[float, float]]
     cpu_saved_s: float = 0.0
+    ends_hand_over: bool = False  # what the counters do not see of handing single elements on goes too
 
 
 def predict(analysis: Analysis, view: PipelineView, stage_id: str, change: Change) -> Prediction | None:
@@ -39,10 +40,10 @@ def predict(analysis: Analysis, view: PipelineView, stage_id: str, change: Chang
     now = _step(view, {}, cores, view.cpu_s_per_step)
     scale = view.step_s / now if now > 0 else 1.0
     cpu = view.cpu_s_per_step
-    saved = max(0.0, cpu - effect.cpu_saved_s) if cpu is not None else None
+    saved = max(0.0, cpu - effect.cpu_saved_s) if cpu is not None and not effect.ends_hand_over else None
     control = analysis.control(view.record.id)
     roof = control.ceiling_high if control is not None and control.reproduces_run else view.step_s / max(view.gap_s, 1e-9)
-    likely = now / _step(view, effect.likely, cores, saved)
+    likely = (view.step_s if effect.ends_hand_over else now) / _step(view, effect.likely, cores, saved)
     low = now / (_step(view, effect.doubtful, cores, cpu) * min(1.0, max(scale, 0.8)))
     high = view.step_s / _step(view, effect.hopeful, cores, None)
     return Prediction(
@@ -132,6 +133,7 @@ def _vectorize(analysis: Analysis, view: PipelineView, stage: StageView, change:
         doubtful={stage.id: (max(busy - visits * low, busy * 0.4, high), 1.0)},
         hopeful={stage.id: (max(busy * 0.02, low), 1.0)},
         cpu_saved_s=busy * 0.8,
+        ends_hand_over=True,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from pipeprof.analysis.histograms import quantile
-from pipeprof.analysis.significance import share_interval
+from pipeprof.analysis.significance import Interval, share_interval
 from pipeprof.model.diagnosis import Gpu, Resources, Steps, TimelinePoint
-from pipeprof.model.profile import MAX_BINS, GpuSeries, PipelineRecord, Profile
+from pipeprof.model.profile import MAX_BINS, GpuSeries, Loop, PipelineRecord, Profile
 
 _MIN_BINS = 3
+_BINS_OF_A_BOUNDARY = 4  # the end of the old epoch, the new iterator, the first step
 
 
 def summarise_steps(record: PipelineRecord | None) -> Steps:
@@ -25,7 +27,7 @@ def summarise_steps(record: PipelineRecord | None) -> Steps:
     wall = sum(item.wait_s + item.gap_s for item in loop.bins)
     share = low = high = boundary = None
     if len(loop.bins) >= _MIN_BINS and wall > 0 and loop.seen_share > 0:
-        interval = share_interval([(item.wait_s, item.wait_s + item.gap_s) for item in loop.bins])
+        interval = _wait_share(loop)
         share, low, high = (min(1.0, max(0.0, value)) for value in (interval.value, interval.low, interval.high))
         boundary = min(share, loop.boundary_wait_s / wall)
     return Steps(
@@ -40,6 +42,48 @@ def summarise_steps(record: PipelineRecord | None) -> Steps:
         epochs=loop.epoch_count,
         method=loop.method,
     )
+
+
+def _wait_share(loop: Loop) -> Interval:
+    """Return the wait share with its interval, in two strata: the steps, and the boundaries between epochs.
+
+    Boundaries are few and long. Taken for ordinary bins they would only widen the interval, and waiting at nothing but
+    boundaries would never be found, though every epoch has one: so their spread is judged among themselves.
+    """
+    blocks = [(item.wait_s, item.wait_s + item.gap_s) for item in loop.bins]
+    boundaries = [epoch.creation_s + epoch.first_wait_s for epoch in loop.epochs[1:]]
+    largest = max(boundaries, default=0.0)
+    if loop.epoch_count != len(loop.epochs) or largest <= 0:  # where epochs were merged every bin has its boundaries
+        return share_interval(blocks)
+    steady, taken = _without_boundaries(loop, blocks)
+    wall = sum(length for _, length in blocks)
+    if wall - taken <= 0:
+        return share_interval(blocks)
+    within = share_interval(steady)
+    between = share_interval([(amount / largest, 1.0) for amount in boundaries])
+    weight = (wall - taken) / wall
+    scale = taken / wall / between.value
+    value = within.value * weight + between.value * scale
+    below = math.hypot((within.value - within.low) * weight, (between.value - between.low) * scale)
+    above = math.hypot((within.high - within.value) * weight, (between.high - between.value) * scale)
+    return Interval(value, max(0.0, value - below), min(1.0, value + above))
+
+
+def _without_boundaries(loop: Loop, blocks: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], float]:
+    """Take the making of later iterators and the waits for their first elements out of the bins; return also how much."""
+    starts = [item.start_s for item in loop.bins]
+    cleaned = list(blocks)
+    taken = 0.0
+    for epoch in loop.epochs[1:]:
+        left = epoch.creation_s + epoch.first_wait_s
+        first = max(0, bisect_right(starts, epoch.start_s) - 1)
+        for index in range(first, min(first + _BINS_OF_A_BOUNDARY, len(cleaned))):
+            wait, length = cleaned[index]
+            part = min(left, max(0.0, wait))
+            cleaned[index] = (wait - part, length - part)
+            left -= part
+            taken += part
+    return cleaned, taken
 
 
 def summarise_resources(profile: Profile, record: PipelineRecord | None) -> Resources:

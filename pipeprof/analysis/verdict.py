@@ -116,4 +116,6 @@ def _sentence(bound: InputBound, limit: Limit, steps: Steps, ceiling: _Ceiling, 
     rest = f"at most {units.percent(1 - 1 / max(1.0, ceiling.high))} of the step is left to gain"
     if limit is Limit.CONTENTION:
         return f"{waits}, and yet the input costs time: it takes cores from the model; {gain}."
+    if 1 - 1 / max(1.0, ceiling.high) >= HIGHLY:
+        return f"{waits}: too uncertain to call it input-bound; {rest}; run longer to judge."
     return f"Nothing to fix in the input pipeline: {waits[0].lower()}{waits[1:]}, {rest}."

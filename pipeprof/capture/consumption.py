@@ -15,6 +15,8 @@ from typing import NamedTuple
 from pipeprof.capture.model_tree import Snapshot
 from pipeprof.capture.steps import LoopRecorder
 
+_GAPS_KEPT = 100  # TensorFlow keeps the last 100
+
 
 class Created(NamedTuple):
     """An iterator was made; its steps belong to ``recorder``."""
@@ -131,26 +133,16 @@ class Consumption:
 
     def handle(self, event: Event) -> None:
         """Work off one event; events of one thread arrive in order."""
+        if isinstance(event, Next):
+            self._next(event)
+            return
         if isinstance(event, KerasStep):
             self._keras_step(event)
             return
-        if isinstance(event, Created):
-            self._iterators[event.iterator] = _IteratorState(event.recorder)
-        state = self._iterators.get(event.iterator)
-        if state is None:
-            return
+        self._iterators[event.iterator] = _IteratorState(event.recorder)
         self._close_gap(event.thread, event.start_s)
-        if self._ended:
-            self._cross_boundary(event.thread, event.start_s, state.recorder)
-        if isinstance(event, Created):
-            state.recorder.creation(event.iterator, event.start_s, event.end_s)
-            return
-        state.by_python = True
-        if event.ok:
-            self._pending[event.thread] = event
-        else:
-            state.recorder.end_of_data(event.iterator, event.end_s - event.start_s, event.start_s)
-            self._ended[event.thread] = (state.recorder, event.end_s)
+        self._cross_boundary(event.thread, event.start_s, event.recorder)
+        event.recorder.creation(event.iterator, event.start_s, event.end_s)
 
     def poll(self, iterator: int, now_s: float, snapshot: Snapshot) -> int:
         """Take a snapshot's consumer side; return how many new gaps it held that are needed."""
@@ -191,6 +183,27 @@ class Consumption:
             self.finish(iterator)
 
     # --- next in Python -----------------------------------------------------------------------------------------
+
+    def _next(self, event: Next) -> None:
+        """Runs for every step of the user's loop: the usual case, another element of the same iterator, comes first."""
+        iterator, start_s, end_s, thread, ok = event
+        state = self._iterators.get(iterator)
+        if state is None:
+            return
+        before = self._pending.get(thread)
+        if before is not None and before[0] == iterator:
+            _, asked_s, got_s, _, _ = before
+            state.recorder.step(iterator, asked_s, got_s - asked_s, start_s - got_s, thread)
+        else:
+            self._close_gap(thread, start_s)
+            self._cross_boundary(thread, start_s, state.recorder)
+        state.by_python = True
+        if ok:
+            self._pending[thread] = event
+        else:
+            self._pending.pop(thread, None)
+            state.recorder.end_of_data(iterator, end_s - start_s, start_s)
+            self._ended[thread] = (state.recorder, end_s)
 
     def _close_gap(self, thread: int, now_s: float) -> None:
         event = self._pending.pop(thread, None)
@@ -299,8 +312,11 @@ class Consumption:
 def _fresh_gaps(before: tuple[int, ...], now: tuple[int, ...], delivered: int) -> tuple[int, ...]:
     """Return the gaps in ``now`` that were not in ``before``: both are windows on one growing list.
 
-    About as many are new as elements were delivered; that tells windows apart that fit in several ways (equal gaps).
+    As long as the window is not full that is what was added. Then about as many are new as elements were delivered, which
+    tells apart windows that fit in several ways (equal gaps).
     """
+    if len(now) < _GAPS_KEPT:
+        return now[len(before) :]
     for fresh in sorted(range(len(now) + 1), key=lambda count: abs(count - delivered)):
         shared = len(now) - fresh
         if shared <= len(before) and before[len(before) - shared :] == now[:shared]:

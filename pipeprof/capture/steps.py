@@ -218,6 +218,8 @@ class LoopRecorder:
         sums = self._sums
         open_epochs = [epoch.freeze() for epoch in list(self._epochs.values()) if epoch.elements]
         epochs = [*self._finished, *([self._merged] if self._merged else []), *open_epochs]
+        while len(epochs) > MAX_EPOCHS:
+            epochs[-2:] = [_merge_epochs(epochs[-2], epochs[-1])]
         return Loop(
             method=self.method,
             elements=sums.elements,
@@ -233,7 +235,7 @@ class LoopRecorder:
             steps_histogram=self._histograms["step"].freeze(),
             wait_histogram=self._histograms["wait"].freeze(),
             gap_histogram=self._histograms["gap"].freeze(),
-            epochs=tuple(epochs[:MAX_EPOCHS]),
+            epochs=tuple(epochs),
             epoch_count=self._epoch_count + len(open_epochs),
             bins=self._bins.items(),
             seen_share=sums.measured / sums.elements if sums.elements else 1.0,
