@@ -19,11 +19,11 @@ ifeq ($(wildcard $(CONSTRAINTS)),)
 $(error TENSORFLOW=$(TENSORFLOW) is none of: $(patsubst constraints/tensorflow-%.txt,%,$(wildcard constraints/tensorflow-*.txt)))
 endif
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check benchmark-samples clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 	@echo "Settings: TENSORFLOW=$(TENSORFLOW) DEMO=$(DEMO) PYTHON=$(PYTHON) VENV=$(VENV)"
 
 demo: $(READY) $(DATA) ## train a slow sample under pipeprof, and see what it says
@@ -38,6 +38,9 @@ check: $(READY) ## run the checks alone: lint, format, types, layers
 	$(BIN)/mypy
 	cd sample_pipelines && $(abspath $(BIN))/mypy --config-file ../pyproject.toml make_data.py
 	$(BIN)/lint-imports
+
+benchmark-samples: $(READY) $(DATA) ## run every sample and its twin, compare with what is expected (12 minutes, quiet machine)
+	$(BIN)/python benchmarks/samples.py --write docs/samples.md
 
 clean: ## remove caches and the sample data; the environment and reports stay
 	rm -rf sample_pipelines/data dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache sample_pipelines/.mypy_cache

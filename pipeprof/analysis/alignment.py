@@ -162,7 +162,8 @@ class _Search:
             except _OpenQuestionError as question:
                 stack.append(question.key)
                 continue
-            self._known[key] = min(ways, key=lambda way: way.price, default=_Match(_UNEXPLAINED * self._size(current)))
+            ways.append(_Match(_UNEXPLAINED * self._size(current)))
+            self._known[key] = min(ways, key=lambda way: way.price)
         return self._known[written_id, node.id]
 
     def _explain(self, written_id: str, node: ExecutedStage | None) -> _Match:
@@ -207,8 +208,9 @@ class _Search:
         if is_prefetch and not children:
             yield _Match(_INJECTED_PREFETCH + _NOT_SEEN * self._count(stage.id), injected=(node.id,))
         if len(children) == 1:
-            price = _INJECTED_PREFETCH if is_prefetch else _INJECTED
-            yield _Match(price, injected=(node.id,)) + self._explain(stage.id, children[0])
+            above = self._explain(stage.id, children[0])
+            if is_prefetch or above.price < _UNEXPLAINED:
+                yield _Match(_INJECTED_PREFETCH if is_prefetch else _INJECTED, injected=(node.id,)) + above
 
     # --- parts ------------------------------------------------------------------------------------------------------
 

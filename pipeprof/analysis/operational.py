@@ -107,9 +107,17 @@ def _lay_out(record: PipelineRecord, alignment: Alignment) -> _Layout:
 
 
 def _lengths(record: PipelineRecord, alignment: Alignment) -> dict[str, int]:
-    """Return the length of one pass by node, where TensorFlow states the stage's cardinality."""
+    """Return the length of one pass by node, where TensorFlow states the stage's cardinality.
+
+    Of fused stages the outermost counts, and of a stage with inner pipelines only its own node.
+    """
     stages = {stage.id: stage.cardinality for stage in record.written if stage.cardinality >= 0}
-    return {node.id: stages[key] for key, nodes in alignment.nodes.items() if key in stages for node in nodes}
+    found: dict[str, int] = {}
+    for key, nodes in alignment.nodes.items():
+        own = [node for index, node in enumerate(nodes) if index == 0 or node.node in _CACHES]
+        for node in own if key in stages else ():
+            found.setdefault(node.id, stages[key])
+    return found
 
 
 def _place(stage: ExecutedStage, segment: int, layout: _Layout) -> tuple[int, int, int]:

@@ -81,7 +81,8 @@ def _effect(analysis: Analysis, view: PipelineView, stage: StageView, change: Ch
         "vectorize": _vectorize,
     }
     maker = makers.get(change.kind)
-    return None if maker is None or stage.busy_s_per_step is None else maker(analysis, view, stage, change)
+    is_known = stage.busy_s_per_step is not None or change.kind == "cache"  # a fused stage's time is its partner's
+    return maker(analysis, view, stage, change) if maker is not None and is_known else None
 
 
 def _parallel_calls(analysis: Analysis, view: PipelineView, stage: StageView, change: Change) -> _Effect:

@@ -84,9 +84,11 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
             segment, python_s = segment_of(train, view), _python_s_per_step(train, view)
             if segment is None or not _computes_under_lock(train, view, params):
                 continue
-            if python_s <= 0 or python_s < params.min_of_segment * segment.busy_s_per_step:
+            slots = effective_slots(analysis, train, segment)
+            if python_s <= 0 or python_s < params.min_of_segment * segment.busy_s_per_step / slots:
                 continue
-            left_s = (segment.busy_s_per_step - python_s) / effective_slots(analysis, train, segment)
+            # While one slot holds the lock the others wait for it, and TensorFlow counts their wait as busy time too.
+            left_s = max(0.0, segment.busy_s_per_step - slots * python_s) / slots
             cost = explained_share(analysis, train, {segment.index: left_s})
             if cost >= params.min_share and cost > 0:
                 yield self._report_python(analysis, train, view, python_s, cost, params)

@@ -1,0 +1,218 @@
+"""Summaries of planted loops and resources."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeprof.analysis.summary import draw_timeline, summarise_resources, summarise_steps
+from pipeprof.model.profile import (
+    EpochRecord,
+    GpuBin,
+    GpuSeries,
+    Histogram,
+    Host,
+    HostBin,
+    HostSeries,
+    Loop,
+    LoopBin,
+    PipelineRecord,
+    Profile,
+    RunInfo,
+    Versions,
+)
+from tests.support.trees import chain, record, steady_loop, step_bin
+
+
+def with_loop(loop: Loop) -> PipelineRecord:
+    return record(chain("range"), (), loop=loop)
+
+
+def profile(**details: Any) -> Profile:
+    run = RunInfo(
+        id="r",
+        command=("train.py",),
+        started_at="",
+        versions=Versions(pipeprof="0", python="3.11"),
+        host=Host(cores=4, memory_bytes=1000, memory_limit_bytes=details.pop("limit", None)),
+    )
+    return Profile(run=run, **details)
+
+
+def host_bin(start_s: float, cpu_share: float, rss: int = 1, length_s: float = 1.0) -> HostBin:
+    return HostBin(
+        start_s=start_s, end_s=start_s + length_s, cpu_share=cpu_share, system_cpu_share=None, rss_max_bytes=rss, read_bytes=0
+    )
+
+
+def epochs_with_boundaries(count: int, steps: int, boundary_s: float, *, jitter_s: float = 0.0) -> Loop:
+    """Make epochs of steps that never wait; each but the first begins with a boundary that is nothing but waiting."""
+    bins: list[LoopBin] = []
+    epochs: list[EpochRecord] = []
+    now = boundary = 0.0
+    for number in range(count):
+        wait = 0.0 if number == 0 else boundary_s + jitter_s * (number % 2)
+        epochs.append(
+            EpochRecord(start_s=now, elements=steps, creation_s=wait / 3, first_wait_s=wait * 2 / 3, wait_s=0.0, wall_s=1.0)
+        )
+        if number:
+            bins.append(step_bin(now, wait / 3, 0.0, steps=0))
+            now += wait / 3
+            boundary += wait
+        for index in range(steps):
+            bins.append(step_bin(now, wait * 2 / 3 if index == 0 else 0.0, 0.01))
+            now = bins[-1].end_s
+    return Loop(
+        method="next",
+        elements=count * steps,
+        wall_s=now,
+        steps_in_bins=count * steps,
+        bins=tuple(bins),
+        epochs=tuple(epochs),
+        epoch_count=count,
+        boundary_wait_s=boundary,
+    )
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+def test_the_wait_share_is_of_the_wall_time_in_bins() -> None:
+    steps = summarise_steps(with_loop(steady_loop(steps=200, wait_s=0.03, gap_s=0.01)))
+
+    assert steps.wait_share == pytest.approx(0.75)
+    assert steps.wait_share_low is not None
+    assert steps.wait_share_high is not None
+    assert steps.wait_share_low <= 0.75 <= steps.wait_share_high
+    assert steps.count == 201
+
+
+def test_too_few_bins_give_no_share() -> None:
+    steps = summarise_steps(with_loop(steady_loop(steps=2)))
+
+    assert (steps.wait_share, steps.wait_share_low, steps.wait_share_high) == (None, None, None)
+
+
+def test_waits_that_were_never_measured_give_no_share() -> None:
+    assert summarise_steps(with_loop(steady_loop(seen_share=0.0))).wait_share is None
+
+
+def test_negative_waits_of_a_method_with_noise_are_no_share_below_zero() -> None:
+    steps = summarise_steps(with_loop(steady_loop(wait_s=-0.0001, gap_s=0.01)))
+
+    assert (steps.wait_share, steps.wait_share_low) == (0.0, 0.0)
+
+
+def test_quantiles_come_from_the_histogram_of_steps() -> None:
+    histogram = Histogram(base=2.0, counts={"-4": 95, "-1": 5})
+    steps = summarise_steps(with_loop(steady_loop(steps_histogram=histogram)))
+
+    assert steps.median_s == pytest.approx(2.0**-3.5)
+    assert steps.p95_s == pytest.approx(2.0**-3.5)
+
+
+@pytest.mark.parametrize("epochs", [3, 5, 20, 64])
+def test_waiting_at_nothing_but_the_boundaries_of_epochs_is_found(epochs: int) -> None:
+    steps = summarise_steps(with_loop(epochs_with_boundaries(epochs, 100, 0.5, jitter_s=0.01)))
+    planted = (epochs - 1) * 0.5 / (epochs * 1.0 + (epochs - 1) * 0.5)
+
+    assert steps.wait_share == pytest.approx(planted, rel=0.03)
+    assert steps.wait_share_low is not None
+    assert steps.wait_share_low > 0.20
+    assert steps.boundary_wait_share == pytest.approx(steps.wait_share)
+
+
+def test_a_single_boundary_may_have_been_an_accident() -> None:
+    steps = summarise_steps(with_loop(epochs_with_boundaries(2, 100, 0.5)))
+
+    assert steps.wait_share == pytest.approx(0.2)
+    assert steps.wait_share_low == pytest.approx(0.0, abs=0.01)
+
+
+def test_boundaries_that_differ_much_leave_a_wide_interval() -> None:
+    steady = summarise_steps(with_loop(epochs_with_boundaries(5, 100, 0.5)))
+    erratic = summarise_steps(with_loop(epochs_with_boundaries(5, 100, 0.05, jitter_s=0.9)))
+
+    assert erratic.wait_share_low is not None
+    assert steady.wait_share_low is not None
+    assert steady.wait_share is not None
+    assert erratic.wait_share is not None
+    assert erratic.wait_share - erratic.wait_share_low > 2 * (steady.wait_share - steady.wait_share_low)
+
+
+def test_merged_epochs_are_judged_by_their_bins() -> None:
+    loop = epochs_with_boundaries(10, 50, 0.5)
+    merged = replace(loop, epochs=loop.epochs[:5])
+
+    steps = summarise_steps(with_loop(merged))
+
+    assert steps.wait_share == pytest.approx(9 * 0.5 / (5.0 + 9 * 0.5))
+
+
+def test_no_pipeline_has_no_steps() -> None:
+    assert summarise_steps(None).count == 0
+
+
+# --- resources ---------------------------------------------------------------------------------------------------
+
+
+def test_the_cpu_share_is_weighted_by_time() -> None:
+    host = HostSeries(bins=(host_bin(0.0, 1.0, length_s=3.0), host_bin(3.0, 0.2, length_s=1.0)), read_bytes=400)
+
+    resources = summarise_resources(profile(host=host), None)
+
+    assert resources.cpu_share == pytest.approx(0.8)
+    assert resources.read_bytes_per_s == pytest.approx(100.0)
+
+
+def test_the_memory_limit_is_the_containers_before_the_machines() -> None:
+    assert summarise_resources(profile(limit=300), None).memory_limit_bytes == 300
+    assert summarise_resources(profile(), None).memory_limit_bytes == 1000
+
+
+def test_cpu_per_step_is_of_the_steps_in_bins() -> None:
+    loop = steady_loop(steps=50, cpu_s=2.0)
+
+    assert summarise_resources(profile(), with_loop(loop)).cpu_s_per_step == pytest.approx(0.04)
+    assert summarise_resources(profile(), with_loop(steady_loop())).cpu_s_per_step is None
+
+
+def test_figures_of_a_gpu_are_means_over_its_samples_and_what_it_does_not_tell_is_none() -> None:
+    bins = (
+        GpuBin(start_s=0, end_s=1, sm_share=1.0, memory_bytes=5, power_w=None, pcie_bytes_per_s=None, samples=3),
+        GpuBin(start_s=1, end_s=2, sm_share=0.0, memory_bytes=9, power_w=None, pcie_bytes_per_s=None, samples=1),
+    )
+    gpu = summarise_resources(profile(gpus=(GpuSeries(index=0, name="G", bins=bins),)), None).gpus[0]
+
+    assert (gpu.name, gpu.sm_share, gpu.memory_bytes, gpu.power_w) == ("G", 0.75, 9, None)
+
+
+# --- time line ---------------------------------------------------------------------------------------------------
+
+
+def test_each_bin_of_steps_is_a_point_with_the_hosts_values_of_its_moment() -> None:
+    host = HostSeries(bins=(host_bin(0.0, 0.1, 10), host_bin(1.0, 0.9, 20)))
+    loop = steady_loop(steps=40, wait_s=0.03, gap_s=0.02)
+
+    points = draw_timeline(profile(host=host), with_loop(loop))
+
+    assert len(points) == 40
+    assert [(points[0].cpu_share, points[0].rss_bytes), (points[-1].cpu_share, points[-1].rss_bytes)] == [(0.1, 10), (0.9, 20)]
+    assert (points[5].step_s, points[5].wait_s) == (pytest.approx(0.05), 0.03)
+
+
+def test_bins_without_a_step_are_no_points() -> None:
+    loop = replace(steady_loop(steps=3), bins=(step_bin(0.0, 1.0, 0.0, steps=0), step_bin(1.0, 0.1, 0.1)))
+
+    assert [point.t_s for point in draw_timeline(profile(), with_loop(loop))] == [1.0]
+
+
+def test_without_steps_the_time_line_is_the_hosts() -> None:
+    host = HostSeries(bins=(host_bin(0.0, 0.1, 10), host_bin(1.0, 0.9, 20)))
+
+    assert [(point.t_s, point.step_s, point.cpu_share) for point in draw_timeline(profile(host=host), None)] == [
+        (0.0, None, 0.1),
+        (1.0, None, 0.9),
+    ]
