@@ -267,7 +267,8 @@ class Bench:
         steps = min(max(wanted, int(min(roomy, plan.longest_block_s) / step_s)), most, _MOST_STEPS)
         if steps < _FEWEST_STEPS:
             block = overhead_s + _FEWEST_STEPS * step_s
-            raise TrialError(f"too slow for the budget: one block takes {units.duration(block)}, its start included (give more with --budget)")
+            lasts = f"one block takes {units.duration(block)}, its start included"
+            raise TrialError(f"too slow for the budget: {lasts} (give more with --budget)")
         self.steps, self.block_s = steps, steps * step_s
 
     def _pair(self, first: Arm, second: Arm, index: int) -> tuple[Block, Block]:

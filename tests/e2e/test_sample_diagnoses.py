@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 
 @pytest.fixture(scope="module", autouse=True)
 def _data():
-    subprocess.run([sys.executable, SAMPLES / "make_data.py"], check=True, capture_output=True, timeout=240)  # noqa: S603
+    subprocess.run([sys.executable, SAMPLES / "make_data.py"], check=True, capture_output=True, timeout=240)
 
 
 @pytest.mark.parametrize("name", ["healthy", "cacheable_decode"])

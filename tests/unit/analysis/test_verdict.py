@@ -1,0 +1,183 @@
+"""Verdicts on planted shares: bands, intervals, controls, start-up and contention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeprof.analysis.operational import view_pipeline
+from pipeprof.analysis.summary import summarise_steps
+from pipeprof.analysis.verdict import judge
+from pipeprof.model.analysis import PipelineView
+from pipeprof.model.diagnosis import Confidence, InputBound, Limit, Steps, Verdict
+from tests.support.builders import control
+from tests.support.trees import chain, record, steady_loop
+
+
+def steps(share: float, low: float | None = None, high: float | None = None, count: int = 1000) -> Steps:
+    return Steps(
+        count=count,
+        wait_share=share,
+        wait_share_low=share if low is None else low,
+        wait_share_high=share if high is None else high,
+    )
+
+
+def view(**details: Any) -> PipelineView:
+    return view_pipeline(record(chain("range"), (), loop=steady_loop(**({"wall_s": 100.0, "first_step_s": 1.0} | details))))
+
+
+def band(low: float, high: float | None = None) -> InputBound:
+    return judge(steps(low, low, low if high is None else high), view(), None).input_bound
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.0, InputBound.NOT),
+        (0.0499, InputBound.NOT),
+        (0.05, InputBound.MODERATELY),
+        (0.1999, InputBound.MODERATELY),
+        (0.20, InputBound.HIGHLY),
+        (1.0, InputBound.HIGHLY),
+    ],
+)
+def test_the_bands_begin_at_5_and_at_20_percent(share: float, expected: InputBound) -> None:
+    assert band(share) is expected
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), [(0.19, 0.30, InputBound.MODERATELY), (0.04, 0.30, InputBound.NOT)])
+def test_an_interval_across_a_band_takes_the_lower_one(low: float, high: float, expected: InputBound) -> None:
+    assert band(low, high) is expected
+
+
+@pytest.mark.parametrize(
+    ("recoverable", "expected"),
+    [(0.0499, InputBound.NOT), (0.0501, InputBound.MODERATELY), (0.1999, InputBound.MODERATELY), (0.2001, InputBound.HIGHLY)],
+)
+def test_with_a_control_the_recoverable_share_is_graded_and_not_the_wait(recoverable: float, expected: InputBound) -> None:
+    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable + 0.05))
+
+    assert verdict.input_bound is expected
+
+
+def test_a_control_that_does_not_reproduce_the_run_is_not_used() -> None:
+    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(0.0, 0.01, reproduces_run=False))
+
+    assert verdict.input_bound is InputBound.HIGHLY
+    assert verdict.confidence is Confidence.LOW
+
+
+def test_without_a_control_the_ceiling_is_the_steps_own_time_and_nothing_is_promised() -> None:
+    verdict = judge(steps(0.5, 0.4, 0.6), view(), None)
+
+    assert verdict.ceiling_speedup == pytest.approx(2.0)
+    assert (verdict.ceiling_low, verdict.ceiling_high) == (1.0, pytest.approx(2.5))
+
+
+def test_with_a_control_the_ceiling_is_the_controls_and_never_below_one() -> None:
+    verdict = judge(steps(0.5), view(), control(0.5, 0.6))
+    slower = judge(steps(0.01), view(), control(-0.2, -0.1))
+
+    assert (verdict.ceiling_low, verdict.ceiling_high) == (pytest.approx(2.0), pytest.approx(2.5))
+    assert (slower.ceiling_speedup, slower.ceiling_low, slower.ceiling_high) == (1.0, 1.0, 1.0)
+
+
+def test_a_loop_that_only_ever_waits_has_a_ceiling_that_is_a_number() -> None:
+    verdict = judge(steps(1.0), view(), None)
+
+    assert verdict.ceiling_speedup is not None
+    assert verdict.ceiling_speedup <= 1000.0 + 1e-6
+
+
+# --- limit -------------------------------------------------------------------------------------------------------
+
+
+def limit(verdict: Verdict) -> Limit:
+    return verdict.limit
+
+
+def test_what_waits_is_limited_by_the_input_and_what_does_not_by_the_computation() -> None:
+    assert limit(judge(steps(0.3), view(), None)) is Limit.INPUT
+    assert limit(judge(steps(0.01), view(), None)) is Limit.COMPUTE
+
+
+@pytest.mark.parametrize(("first_step_s", "expected"), [(50.1, Limit.STARTUP), (49.9, Limit.INPUT)])
+def test_a_first_step_that_took_half_of_the_run_rules_it(first_step_s: float, expected: Limit) -> None:
+    assert limit(judge(steps(0.3), view(first_step_s=first_step_s, wall_s=100.0), None)) is expected
+
+
+def test_an_input_that_never_lets_wait_and_yet_costs_time_takes_the_models_cores() -> None:
+    contended = control(0.0, 0.2, ceiling=1.2, ceiling_low=1.06, ceiling_high=1.3)
+
+    assert limit(judge(steps(0.01), view(), contended)) is Limit.CONTENTION
+    assert limit(judge(steps(0.06), view(), contended)) is Limit.COMPUTE
+    assert limit(judge(steps(0.01), view(), control(0.0, 0.2, ceiling_low=1.04))) is Limit.COMPUTE
+
+
+def test_waiting_at_nothing_but_the_boundaries_is_input_bound() -> None:
+    from tests.unit.analysis.test_summary import epochs_with_boundaries, with_loop
+
+    planted = with_loop(epochs_with_boundaries(4, 100, 0.5, jitter_s=0.01))
+
+    assert judge(summarise_steps(planted), view_pipeline(planted), None).input_bound is InputBound.HIGHLY
+
+
+# --- confidence --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("details", "count", "expected"),
+    [
+        ({}, 1000, Confidence.HIGH),
+        ({}, 100, Confidence.HIGH),
+        ({}, 99, Confidence.MEDIUM),
+        ({}, 9, Confidence.LOW),
+        ({"noise_high": 1.16}, 1000, Confidence.MEDIUM),
+        ({"noise_low": 0.85}, 1000, Confidence.MEDIUM),
+        ({"noise_high": 1.21}, 1000, Confidence.LOW),
+        ({"recoverable_high": 0.5}, 1000, Confidence.MEDIUM),
+    ],
+)
+def test_the_confidence_falls_with_few_steps_noise_and_width(
+    details: dict[str, float], count: int, expected: Confidence
+) -> None:
+    assert judge(steps(0.3, count=count), view(), control(0.25, 0.30, **details)).confidence is expected
+
+
+def test_without_a_control_the_confidence_is_low() -> None:
+    assert judge(steps(0.3), view(), None).confidence is Confidence.LOW
+
+
+# --- what cannot be judged, and what is said ---------------------------------------------------------------------
+
+
+def test_no_pipeline_and_no_steps_are_not_judged() -> None:
+    assert judge(Steps(count=0), None, None).input_bound is InputBound.UNKNOWN
+    assert judge(Steps(count=0), view(), None).limit is Limit.UNKNOWN
+    assert "3 steps" in judge(Steps(count=3), view(), None).sentence
+
+
+def test_the_sentence_begins_with_the_share_and_its_interval() -> None:
+    sentence = judge(steps(0.5, 0.4, 0.6), view(), control(0.45, 0.5)).sentence
+
+    assert sentence.startswith("Training waits for its input 50 % of the time (40")
+    assert "highly input-bound" in sentence
+
+
+def test_nothing_to_fix_is_said_only_where_little_can_be_left() -> None:
+    narrow = judge(steps(0.01, 0.0, 0.02), view(), None).sentence
+    wide = judge(steps(0.2, 0.0, 0.5), view(), None).sentence
+
+    assert narrow.startswith("Nothing to fix in the input pipeline")
+    assert "Nothing to fix" not in wide
+    assert "50 % of the step is left to gain" in wide
+
+
+def test_start_up_and_contention_are_said() -> None:
+    startup = judge(steps(0.3), view(first_step_s=90.0, wall_s=100.0), None).sentence
+    contended = judge(steps(0.01), view(), control(0.0, 0.2, ceiling=1.2, ceiling_low=1.1, ceiling_high=1.3)).sentence
+
+    assert startup.startswith("Start-up rules")
+    assert "takes cores from the model" in contended
