@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeprof.model.profile import (
+    EpochRecord,
     ExecutedStage,
     Loop,
     LoopBin,
@@ -118,4 +119,33 @@ def step_bin(start_s: float, wait_s: float, gap_s: float, steps: int = 1) -> Loo
         wait_max_s=wait_s,
         step_max_s=wait_s + gap_s,
         step_min_s=(wait_s + gap_s) if steps else 0.0,
+    )
+
+
+def loop_with_boundaries(count: int, steps: int, boundary_s: float, *, jitter_s: float = 0.0) -> Loop:
+    """Make epochs of steps that never wait; each but the first begins with a boundary that is nothing but waiting."""
+    bins: list[LoopBin] = []
+    epochs: list[EpochRecord] = []
+    now = boundary = 0.0
+    for number in range(count):
+        wait = 0.0 if number == 0 else boundary_s + jitter_s * (number % 2)
+        epochs.append(
+            EpochRecord(start_s=now, elements=steps, creation_s=wait / 3, first_wait_s=wait * 2 / 3, wait_s=0.0, wall_s=1.0)
+        )
+        if number:
+            bins.append(step_bin(now, wait / 3, 0.0, steps=0))
+            now += wait / 3
+            boundary += wait
+        for index in range(steps):
+            bins.append(step_bin(now, wait * 2 / 3 if index == 0 else 0.0, 0.01))
+            now = bins[-1].end_s
+    return Loop(
+        method="next",
+        elements=count * steps,
+        wall_s=now,
+        steps_in_bins=count * steps,
+        bins=tuple(bins),
+        epochs=tuple(epochs),
+        epoch_count=count,
+        boundary_wait_s=boundary,
     )

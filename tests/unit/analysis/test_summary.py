@@ -9,7 +9,6 @@ import pytest
 
 from pipeprof.analysis.summary import draw_timeline, summarise_resources, summarise_steps
 from pipeprof.model.profile import (
-    EpochRecord,
     GpuBin,
     GpuSeries,
     Histogram,
@@ -17,13 +16,12 @@ from pipeprof.model.profile import (
     HostBin,
     HostSeries,
     Loop,
-    LoopBin,
     PipelineRecord,
     Profile,
     RunInfo,
     Versions,
 )
-from tests.support.trees import chain, record, steady_loop, step_bin
+from tests.support.trees import chain, loop_with_boundaries, record, steady_loop, step_bin
 
 
 def with_loop(loop: Loop) -> PipelineRecord:
@@ -44,35 +42,6 @@ def profile(**details: Any) -> Profile:
 def host_bin(start_s: float, cpu_share: float, rss: int = 1, length_s: float = 1.0) -> HostBin:
     return HostBin(
         start_s=start_s, end_s=start_s + length_s, cpu_share=cpu_share, system_cpu_share=None, rss_max_bytes=rss, read_bytes=0
-    )
-
-
-def epochs_with_boundaries(count: int, steps: int, boundary_s: float, *, jitter_s: float = 0.0) -> Loop:
-    """Make epochs of steps that never wait; each but the first begins with a boundary that is nothing but waiting."""
-    bins: list[LoopBin] = []
-    epochs: list[EpochRecord] = []
-    now = boundary = 0.0
-    for number in range(count):
-        wait = 0.0 if number == 0 else boundary_s + jitter_s * (number % 2)
-        epochs.append(
-            EpochRecord(start_s=now, elements=steps, creation_s=wait / 3, first_wait_s=wait * 2 / 3, wait_s=0.0, wall_s=1.0)
-        )
-        if number:
-            bins.append(step_bin(now, wait / 3, 0.0, steps=0))
-            now += wait / 3
-            boundary += wait
-        for index in range(steps):
-            bins.append(step_bin(now, wait * 2 / 3 if index == 0 else 0.0, 0.01))
-            now = bins[-1].end_s
-    return Loop(
-        method="next",
-        elements=count * steps,
-        wall_s=now,
-        steps_in_bins=count * steps,
-        bins=tuple(bins),
-        epochs=tuple(epochs),
-        epoch_count=count,
-        boundary_wait_s=boundary,
     )
 
 
@@ -115,7 +84,7 @@ def test_quantiles_come_from_the_histogram_of_steps() -> None:
 
 @pytest.mark.parametrize("epochs", [3, 5, 20, 64])
 def test_waiting_at_nothing_but_the_boundaries_of_epochs_is_found(epochs: int) -> None:
-    steps = summarise_steps(with_loop(epochs_with_boundaries(epochs, 100, 0.5, jitter_s=0.01)))
+    steps = summarise_steps(with_loop(loop_with_boundaries(epochs, 100, 0.5, jitter_s=0.01)))
     planted = (epochs - 1) * 0.5 / (epochs * 1.0 + (epochs - 1) * 0.5)
 
     assert steps.wait_share == pytest.approx(planted, rel=0.03)
@@ -125,15 +94,15 @@ def test_waiting_at_nothing_but_the_boundaries_of_epochs_is_found(epochs: int) -
 
 
 def test_a_single_boundary_may_have_been_an_accident() -> None:
-    steps = summarise_steps(with_loop(epochs_with_boundaries(2, 100, 0.5)))
+    steps = summarise_steps(with_loop(loop_with_boundaries(2, 100, 0.5)))
 
     assert steps.wait_share == pytest.approx(0.2)
     assert steps.wait_share_low == pytest.approx(0.0, abs=0.01)
 
 
 def test_boundaries_that_differ_much_leave_a_wide_interval() -> None:
-    steady = summarise_steps(with_loop(epochs_with_boundaries(5, 100, 0.5)))
-    erratic = summarise_steps(with_loop(epochs_with_boundaries(5, 100, 0.05, jitter_s=0.9)))
+    steady = summarise_steps(with_loop(loop_with_boundaries(5, 100, 0.5)))
+    erratic = summarise_steps(with_loop(loop_with_boundaries(5, 100, 0.05, jitter_s=0.9)))
 
     assert erratic.wait_share_low is not None
     assert steady.wait_share_low is not None
@@ -143,7 +112,7 @@ def test_boundaries_that_differ_much_leave_a_wide_interval() -> None:
 
 
 def test_merged_epochs_are_judged_by_their_bins() -> None:
-    loop = epochs_with_boundaries(10, 50, 0.5)
+    loop = loop_with_boundaries(10, 50, 0.5)
     merged = replace(loop, epochs=loop.epochs[:5])
 
     steps = summarise_steps(with_loop(merged))

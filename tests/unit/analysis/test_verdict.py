@@ -12,7 +12,7 @@ from pipeprof.analysis.verdict import judge
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Confidence, InputBound, Limit, Steps, Verdict
 from tests.support.builders import control
-from tests.support.trees import chain, record, steady_loop
+from tests.support.trees import chain, loop_with_boundaries, record, steady_loop
 
 
 def steps(share: float, low: float | None = None, high: float | None = None, count: int = 1000) -> Steps:
@@ -117,9 +117,7 @@ def test_an_input_that_never_lets_wait_and_yet_costs_time_takes_the_models_cores
 
 
 def test_waiting_at_nothing_but_the_boundaries_is_input_bound() -> None:
-    from tests.unit.analysis.test_summary import epochs_with_boundaries, with_loop
-
-    planted = with_loop(epochs_with_boundaries(4, 100, 0.5, jitter_s=0.01))
+    planted = record(chain("range"), (), loop=loop_with_boundaries(4, 100, 0.5, jitter_s=0.01))
 
     assert judge(summarise_steps(planted), view_pipeline(planted), None).input_bound is InputBound.HIGHLY
 
@@ -137,13 +135,17 @@ def test_waiting_at_nothing_but_the_boundaries_is_input_bound() -> None:
         ({"noise_high": 1.16}, 1000, Confidence.MEDIUM),
         ({"noise_low": 0.85}, 1000, Confidence.MEDIUM),
         ({"noise_high": 1.21}, 1000, Confidence.LOW),
-        ({"recoverable_high": 0.5}, 1000, Confidence.MEDIUM),
     ],
 )
 def test_the_confidence_falls_with_few_steps_noise_and_width(
     details: dict[str, float], count: int, expected: Confidence
 ) -> None:
     assert judge(steps(0.3, count=count), view(), control(0.25, 0.30, **details)).confidence is expected
+
+
+@pytest.mark.parametrize(("high", "expected"), [(0.39, Confidence.HIGH), (0.41, Confidence.MEDIUM)])
+def test_a_recoverable_share_that_spans_a_band_is_no_certain_one(high: float, expected: Confidence) -> None:
+    assert judge(steps(0.3), view(), control(0.25, high)).confidence is expected
 
 
 def test_without_a_control_the_confidence_is_low() -> None:
