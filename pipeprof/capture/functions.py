@@ -48,16 +48,14 @@ _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "Statef
 
 
 def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.Dataset
-    """Describe the function of a transformation, None where it has none."""
-    wrapper = next((getattr(dataset, name) for name in _FUNCTION_ATTRIBUTES if hasattr(dataset, name)), None)
-    function = getattr(wrapper, "function", None)
-    graph = getattr(function, "graph", None)
-    if graph is None:
+    """Describe the function of a transformation (all of them together where it has several), None where it has none."""
+    wrappers = _wrappers(dataset)
+    if not wrappers:
         return None
-    nodes = list(_all_nodes(graph.as_graph_def()))
+    nodes = [node for wrapper in wrappers for node in _all_nodes(wrapper.function.graph.as_graph_def())]
     types = [node.op for node in nodes]
     return StageFunction(
-        name=_readable_name(wrapper),
+        name=_readable_name(wrappers[0]),
         op_types=tuple(sorted(set(types))),
         op_count=len(nodes),
         stateful_ops=_stateful(types),
@@ -72,10 +70,15 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
 
 def captured_bytes(dataset: Any) -> int:  # Any: a tf.data.Dataset
     """Return the size of the in-memory arrays that a stage holds (its own tensors and what its function captured)."""
-    wrapper = next((getattr(dataset, name) for name in _FUNCTION_ATTRIBUTES if hasattr(dataset, name)), None)
-    captured = getattr(getattr(wrapper, "function", None), "captured_inputs", ())
+    captured = [tensor for wrapper in _wrappers(dataset) for tensor in getattr(wrapper.function, "captured_inputs", ())]
     own = getattr(dataset, "_tensors", None) or ()
     return sum(_tensor_bytes(tensor) for tensor in (*own, *captured))
+
+
+def _wrappers(dataset: Any) -> list[Any]:
+    """Return TensorFlow's wrappers of all functions of a transformation; group_by_window has several."""
+    found = [getattr(dataset, name, None) for name in _FUNCTION_ATTRIBUTES]
+    return [wrapper for wrapper in found if getattr(getattr(wrapper, "function", None), "graph", None) is not None]
 
 
 def _tensor_bytes(tensor: Any) -> int:
