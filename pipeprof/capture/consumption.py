@@ -48,7 +48,14 @@ class KerasStep(NamedTuple):
     thread: int
 
 
-Event = Created | Next | KerasStep
+class Gone(NamedTuple):
+    """An iterator was dropped: a loop that was left by ``break`` or an exception ends here."""
+
+    iterator: int
+    at_s: float
+
+
+Event = Created | Next | KerasStep | Gone
 
 
 @dataclass(slots=True)
@@ -139,6 +146,9 @@ class Consumption:
         if isinstance(event, KerasStep):
             self._keras_step(event)
             return
+        if isinstance(event, Gone):
+            self._leave(event.iterator, event.at_s)
+            return
         self._iterators[event.iterator] = _IteratorState(event.recorder)
         self._close_gap(event.thread, event.start_s)
         self._cross_boundary(event.thread, event.start_s, event.recorder)
@@ -166,6 +176,7 @@ class Consumption:
 
     def finish(self, iterator: int) -> None:
         """An iterator is gone: settle what is left with what is known."""
+        self._leave(iterator)
         state = self._iterators.pop(iterator, None)
         if state is None:
             return
@@ -176,9 +187,7 @@ class Consumption:
         state.recorder.close(iterator)
 
     def finish_all(self) -> None:
-        """The run is over: close the open gap of every thread and settle every iterator."""
-        for thread, event in list(self._pending.items()):
-            self._close_gap(thread, event.end_s)  # its own time is not known
+        """The run is over: settle every iterator."""
         for iterator in list(self._iterators):
             self.finish(iterator)
 
@@ -211,6 +220,12 @@ class Consumption:
             state = self._iterators.get(event.iterator)
             if state is not None:
                 state.recorder.step(event.iterator, event.start_s, event.end_s - event.start_s, now_s - event.end_s, thread)
+
+    def _leave(self, iterator: int, now_s: float | None = None) -> None:
+        """Close the gap of the last element; where its end is not known it is none."""
+        for thread, event in list(self._pending.items()):
+            if event.iterator == iterator:
+                self._close_gap(thread, event.end_s if now_s is None else max(now_s, event.end_s))
 
     def _cross_boundary(self, thread: int, now_s: float, follower: LoopRecorder) -> None:
         """The time between two epochs is the loop's own, unless another pipeline comes first."""

@@ -53,9 +53,10 @@ class Reading:
 class IteratorBook:
     """All iterators that are alive, by number."""
 
-    def __init__(self, problem: Callable[[str], None]) -> None:
-        """Start empty; ``problem`` is told why counters cannot be read."""
+    def __init__(self, problem: Callable[[str], None], gone: Callable[[int, float], None]) -> None:
+        """Start empty; ``problem`` is told why counters cannot be read, ``gone`` when an iterator was dropped."""
         self._problem = problem
+        self._gone = gone
         self._numbers = itertools.count(1)
         self._watched: dict[int, _Watched] = {}
         self._by_identity: dict[int, int] = {}  # of live iterators only: an identity may be given again
@@ -126,9 +127,11 @@ class IteratorBook:
         item = self._watched.pop(number, None)
         if item is None:
             return
+        at_s = self._clock()
         proto = None if item.unreadable else self._read(item)
         item.handle = None
         self._last_words.append((item, proto, self._clock()))
+        self._gone(number, at_s)
 
     def _read(self, item: _Watched) -> Any:
         from tensorflow.core.framework import model_pb2

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from pipeprof.capture.consumption import Consumption, Created, Event, KerasStep, Next
+from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep, Next
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.host import HostSampler
@@ -53,7 +53,7 @@ class CaptureSession:
         self._events: deque[Event] = deque()
         self._registry = DatasetRegistry()
         self.pipelines = PipelineBook(self._registry)
-        self._iterators = IteratorBook(self.problem)
+        self._iterators = IteratorBook(self.problem, lambda number, at_s: self._events.append(Gone(number, at_s)))
         self._consumption = Consumption()
         self._python_calls = PythonCallMeter()
         self._host = HostSampler(self.now)

@@ -330,7 +330,7 @@ def test_reader_that_leaves_is_met_as_under_python(runner: Runner, write: Write)
 def test_terminal_that_hangs_up_ends_both(runner: Runner, write: Write, start: Start) -> None:
     write("s.py", "import os, time\nprint('pid', os.getpid(), 'ready', flush=True)\ntime.sleep(600)")
     session = start(runner.profiled_words(["s.py"]))
-    script = int(session.expect("ready").split()[1])
+    script = int(session.expect("ready\r\n").split()[1])
 
     session.hang_up()
 

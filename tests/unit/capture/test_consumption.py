@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from pipeprof.capture.consumption import Consumption, Created, KerasStep, Next
+from pipeprof.capture.consumption import Consumption, Created, Gone, KerasStep, Next
 from pipeprof.capture.model_tree import Sample, Snapshot
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.model.profile import Loop
@@ -155,7 +155,7 @@ def test_gaps_of_tensorflow_are_not_used_where_next_is_timed() -> None:
     consumption.poll(1, loop.now_s, snapshot(2, [200_000]))
     consumption.finish(1)
 
-    assert (recorder.freeze().method, recorder.freeze().elements) == ("next", 1)
+    assert (recorder.freeze().method, recorder.freeze().elements) == ("next", 2)
 
 
 def test_an_element_that_a_poll_sees_before_the_call_of_next_is_known_counts_once() -> None:
@@ -169,6 +169,35 @@ def test_an_element_that_a_poll_sees_before_the_call_of_next_is_known_counts_onc
     consumption.finish_all()
 
     assert (recorder.freeze().method, recorder.freeze().elements) == ("next", 2)
+
+
+def test_a_loop_that_is_left_early_ends_when_its_iterator_goes() -> None:
+    recorder, other, consumption = LoopRecorder(), LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    loop.create(1, recorder)
+    loop.next(1, 0.1, 0.2)
+    loop.next(1, 0.1, 0.5)
+    consumption.handle(Gone(1, loop.now_s))
+    loop.now_s += 300.0
+    loop.create(2, other)
+    loop.next(2, 0.1, 0.2)
+    consumption.finish(1)
+    measured = recorder.freeze()
+
+    assert (measured.elements, measured.epochs[0].elements) == (2, 2)
+    assert measured.wall_s == pytest.approx(0.01 + 0.3 + 0.6)
+
+
+def test_the_last_element_counts_though_nothing_is_known_of_its_use() -> None:
+    recorder, consumption = LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    loop.create(1, recorder)
+    loop.next(1, 0.1, 0.2)
+    loop.next(1, 0.1, 0.2)
+    consumption.finish(1)
+
+    assert recorder.freeze().elements == 2
+    assert recorder.freeze().wall_s == pytest.approx(0.01 + 0.3 + 0.1)
 
 
 # --- Keras -------------------------------------------------------------------------------------------------------
