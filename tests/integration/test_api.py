@@ -148,12 +148,15 @@ def test_a_change_that_helps_is_confirmed_with_what_became_of_the_elements(tmp_p
 
     diagnosis = prof.try_changes(budget_s=45)
 
-    (item,) = [found for found in diagnosis.recommendations if found.change.kind == "parallel_calls"]
-    assert item.trial.state is TrialState.CONFIRMED, item.trial.reason
-    assert item.trial.low > 1.2
-    assert item.trial.elements is ElementsState.IDENTICAL
-    assert item.trial.elements_compared > 0
-    assert "num_parallel_calls=" in item.diff
+    tried = {item.change.kind: item for item in diagnosis.recommendations}
+    assert set(tried) == {"cache", "parallel_calls"}
+    first = next(item for item in tried.values() if not item.trial.on_top_of)
+    assert first.trial.state is TrialState.CONFIRMED, first.trial.reason
+    assert first.trial.low > 1.2
+    assert first.trial.elements is ElementsState.IDENTICAL
+    assert first.trial.elements_compared > 0
+    assert "num_parallel_calls=" in tried["parallel_calls"].diff
+    assert "+" in tried["cache"].diff
 
 
 def test_a_pipeline_built_before_the_block_is_observed_and_its_unknown_lines_are_said(tmp_path):

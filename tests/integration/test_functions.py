@@ -12,14 +12,6 @@ pytestmark = pytest.mark.tf
 tf = pytest.importorskip("tensorflow")
 
 
-@pytest.fixture(autouse=True)
-def no_global_seed(monkeypatch):
-    """A global seed, which a test before may have set, is written into every random op."""
-    from tensorflow.python.eager import context
-
-    monkeypatch.setattr(context.context(), "_seed", None)
-
-
 def source(count=4):
     return tf.data.Dataset.range(count)
 
