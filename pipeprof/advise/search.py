@@ -194,11 +194,8 @@ class Search:
             self._note(f"the ceiling was not measured: {error}")
             return None
         bench.noise = Interval((control.noise_low * control.noise_high) ** 0.5, control.noise_low, control.noise_high)
-        view = bench.view
-        wait_share = (view.wait_s or 0.0) / view.step_s if view.step_s else 0.0
-        same, why = reproduces(
-            view.step_s or 0.0, wait_share, control.baseline_step_s, control.baseline_wait_share, bench.noise
-        )
+        step_s, wait_share = _nearest_in_run(bench.view, control.baseline_step_s, control.baseline_wait_share)
+        same, why = reproduces(step_s, wait_share, control.baseline_step_s, control.baseline_wait_share, bench.noise)
         return replace(control, reproduces_run=same, reason=why)
 
     # --- trying -------------------------------------------------------------------------------------------------
@@ -355,6 +352,19 @@ def _with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -
         memory_bytes=outcome.memory_bytes,
         epoch_steps=plan.epoch_steps,
     )
+
+
+def _nearest_in_run(view: PipelineView, step_s: float, wait_share: float) -> tuple[float, float]:
+    """Return the step and the wait share nearest to the replay's that the run itself showed, from epoch to epoch.
+
+    A run on a shared machine is no single number: a replay that lies between its epochs reproduces it. The first epoch holds
+    the start-up and is left out; a run of one epoch is its mean.
+    """
+    epochs = [epoch for epoch in view.record.loop.epochs[1:] if epoch.elements and epoch.wall_s > 0]
+    steps = [(epoch.wall_s + epoch.creation_s) / epoch.elements for epoch in epochs] or [view.step_s or 0.0]
+    whole = (view.wait_s or 0.0) / view.step_s if view.step_s else 0.0
+    waits = [(epoch.wait_s + epoch.creation_s) / (epoch.wall_s + epoch.creation_s) for epoch in epochs] or [whole]
+    return min(max(step_s, min(steps)), max(steps)), min(max(wait_share, min(waits)), max(waits))
 
 
 @contextlib.contextmanager
