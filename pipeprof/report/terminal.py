@@ -246,7 +246,7 @@ def _diff(item: AdviceText, width: int) -> Block:
         block += hanging(Text(line, style=style), width, "      ", first=Text("    "))
     hidden = len(item.diff) - _MAX_DIFF_LINES
     if hidden > 0:
-        block.append(Text(f"    … {count_of(hidden, 'more line')}: pipeprof fix", style="dim"))
+        block.append(Text(f"    … {count_of(hidden, 'more line')} in the full report", style="dim"))
     return block
 
 
@@ -268,9 +268,6 @@ def _next_steps(sheet: Sheet, run_path: Path, width: int) -> Block:
     if has_page:
         block = hanging(Text(_shown_path(page), "bold"), width, "    ", first=Text("Full report  "))
     rows = [] if has_page else [(_command("report", run_path) + " --html", "the full report as a page")]
-    if sheet.patch_is_ready:
-        rows.append((_command("fix", run_path), "the patch; --apply writes it"))
-        rows.append((_command("confirm", run_path), "re-runs the script with and without it"))
     if sheet.key_findings:
         rows.append((f"pipeprof explain {sheet.key_findings[0].code}", "why this costs time, and what helps"))
     rows.append((_command("report", run_path) + " --json", "everything, for programs"))

@@ -95,11 +95,6 @@ class Sheet:
     run_facts: tuple[Fact, ...]
     rules: tuple[RuleRow, ...]
 
-    @property
-    def patch_is_ready(self) -> bool:
-        """Whether there is a confirmed change with a diff."""
-        return any(item.outcome is Outcome.CONFIRMED and item.diff for item in self.advice)
-
 
 def make_sheet(diagnosis: Diagnosis) -> Sheet:
     """Turn a Diagnosis into words."""

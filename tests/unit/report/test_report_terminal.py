@@ -218,9 +218,9 @@ def test_commands_name_an_older_run_and_a_run_elsewhere_but_not_the_newest(tmp_p
         (tmp_path / "reports" / name).mkdir(parents=True)
         (tmp_path / "reports" / name / "profile.json").write_text("{}")
 
-    assert "pipeprof fix 20260301-old " in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260301-old")
-    assert "pipeprof fix  " in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260302-new")
-    assert "pipeprof fix 'my runs/x'" in printed(input_bound(), io.StringIO(), tmp_path / "my runs" / "x")
+    assert "pipeprof report 20260301-old --json" in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260301-old")
+    assert "pipeprof report --json" in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260302-new")
+    assert "pipeprof report 'my runs/x' --json" in printed(input_bound(), io.StringIO(), tmp_path / "my runs" / "x")
 
 
 @pytest.mark.parametrize("diagnosis", [None, killed(), hostile()])

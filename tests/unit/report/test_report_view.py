@@ -8,7 +8,6 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 
 from pipeprof.model.diagnosis import Confidence, InputBound, Limit, RuleOutcome, Stage, Verdict
-from pipeprof.model.profile import TrialState
 from pipeprof.report.stages import FlowNode, PipelineTable
 from pipeprof.report.view import Tone, command_text, end_text, make_sheet
 from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, killed, many_findings, no_pipeline, with_gpu
@@ -237,13 +236,6 @@ def test_a_confirmed_change_that_is_not_applied_by_itself_says_so() -> None:
 
     assert standing["r6"] == "left out of the patch unless you ask for it"
     assert set(standing.values()) == {"", standing["r6"]}
-
-
-def test_a_patch_is_ready_only_when_a_trial_confirmed_it() -> None:
-    untried = replace(parallel_calls(), trial=replace(parallel_calls().trial, state=TrialState.NOT_TRIED))
-
-    assert make_sheet(input_bound()).patch_is_ready
-    assert not make_sheet(replace(input_bound(), recommendations=(untried,))).patch_is_ready
 
 
 def test_nothing_to_fix_states_the_bound_where_there_is_one() -> None:
