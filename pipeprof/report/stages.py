@@ -16,6 +16,7 @@ from pipeprof.report.text import call_text, number_text, one_line, short_paths
 
 UNKNOWN = "\N{EN DASH}"  # a cell without a number; "not measured" says which, and why
 REMOVED = "removed by TensorFlow"
+NOT_SEEN = "not seen"  # it was over before the first sample
 _SEQUENTIAL = "one call at a time"
 _SMALLEST_SHARE = 0.001
 _MINOR_SHARE = 0.01
@@ -163,7 +164,7 @@ def _row(stage: Stage, total_s: float, sites: Sites, fused_with: str, is_part: b
         fused_with=fused_with,
         is_bottleneck=stage.is_bottleneck,
         injected=stage.injected,
-        removed=stage.executed_as is None,
+        removed=stage.executed_as is None and stage.seen_share is None,
         is_minor=is_part and not stage.is_bottleneck and (share or 0.0) < _MINOR_SHARE,
     )
 
@@ -184,7 +185,9 @@ def _share_text(share: float) -> str:
 def _executed(stage: Stage) -> str:
     if stage.injected:
         return "added by TensorFlow"
-    return REMOVED if stage.executed_as is None else one_line(stage.executed_as)
+    if stage.executed_as is None:
+        return REMOVED if stage.seen_share is None else NOT_SEEN
+    return one_line(stage.executed_as)
 
 
 def _slots(stage: Stage) -> str:
