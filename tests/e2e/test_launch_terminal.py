@@ -192,22 +192,6 @@ def test_script_that_stops_itself_stops_the_job(runner: Runner, write: Write, st
     session.expect("status 0")
 
 
-def test_kill_of_the_whole_job_reaches_the_script_once(runner: Runner, write: Write, start: Start) -> None:
-    write("s.py", COUNTS)
-    session = start(["bash", "--norc", "--noprofile", "-i"])
-    session.expect("prompt> ")
-    session.type("mkfifo p; exec 9<>p; " + " ".join(runner.profiled_words(["s.py"])) + " <&9 &\n")
-    session.expect("ready")
-
-    session.type("kill -USR1 %1\n")
-    session.expect("got SIGUSR1 1")
-    session.type("kill -TERM %1\n")
-    session.expect("got SIGTERM 1")
-    session.type("echo end >&9\n")
-
-    session.expect("read end 2")
-
-
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_signal_sent_to_the_supervisor_alone_is_passed_on_once(
     name: str, runner: Runner, write: Write, piped: Callable[..., subprocess.Popen[bytes]]
