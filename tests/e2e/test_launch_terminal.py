@@ -135,6 +135,7 @@ def test_input_at_the_terminal_is_read_by_the_script(runner: Runner, write: Writ
     assert session.status() == 0
 
 
+@pytest.mark.interactive
 def test_ctrl_z_stops_the_job_and_fg_continues_it(runner: Runner, write: Write, start: Start) -> None:
     write("s.py", COUNTS)
     session = start(["bash", "--norc", "--noprofile", "-i"])
@@ -160,6 +161,7 @@ def test_ctrl_z_stops_the_job_and_fg_continues_it(runner: Runner, write: Write, 
     session.expect("status 1")
 
 
+@pytest.mark.interactive
 def test_script_that_ignores_ctrl_z_is_not_stopped(runner: Runner, write: Write, start: Start) -> None:
     write(
         "s.py",
@@ -178,6 +180,7 @@ def test_script_that_ignores_ctrl_z_is_not_stopped(runner: Runner, write: Write,
     session.expect("got line")
 
 
+@pytest.mark.interactive
 def test_script_that_stops_itself_stops_the_job(runner: Runner, write: Write, start: Start) -> None:
     write("s.py", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\nprint('go', 'on')")
     session = start(["bash", "--norc", "--noprofile", "-i"])
@@ -301,6 +304,7 @@ def test_ignored_end_of_children_does_not_lose_the_status(runner: Runner, write:
     assert seen.status == 7
 
 
+@pytest.mark.interactive
 def test_reader_that_leaves_is_met_as_under_python(runner: Runner, write: Write) -> None:
     write("s.py", "for i in range(100000):\n    print(i)")
     pipe = ["bash", "-c", '"$@" | head -1; echo ${PIPESTATUS[0]}', "bash"]
