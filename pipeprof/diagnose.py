@@ -5,7 +5,7 @@ Judging is pure; only writing the patches reads the user's files, and a file tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,15 +138,3 @@ def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite
 
 def _consumer_site(view: PipelineView, stage_id: str) -> CallSite | None:
     return next((item.stage.call_site for item in view.stages if stage_id in item.stage.inputs), None)
-
-
-def shared_sites(view: PipelineView, others: Mapping[str, PipelineView], stage_id: str) -> tuple[str, ...]:
-    """Return the other pipelines that were made by the same call: a change of that call changes them too."""
-    site = view.stage(stage_id).stage.call_site
-    if site is None:
-        return ()
-    return tuple(
-        key
-        for key, other in others.items()
-        if key != view.record.id and any(item.stage.call_site == site for item in other.stages)
-    )
