@@ -1,14 +1,16 @@
 """`pipeprof run train.py` from outside: the program is unchanged, nothing is lost when it dies, mistakes get one line."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from pipeprof.launch.handover import BOOT_FILE
 
 pytestmark = pytest.mark.tf
 
@@ -47,24 +49,22 @@ def test_outputs_losses_and_status_are_bit_identical_with_and_without_pipeprof_t
 
 
 def test_a_run_that_is_killed_leaves_a_profile_that_renders_and_its_status(tmp_path):
-    process = subprocess.Popen(
-        [*PIPEPROF, "run", "--output", tmp_path, SCRIPTS / "endless.py"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        for line in process.stdout:
-            if line.startswith("running"):
-                break
-        directory = the_run(tmp_path)
-        saved = {"pipelines": []}
-        while not saved["pipelines"]:
-            saved = json.loads((directory / "profile.json").read_text())
-        children = run("ps", "-o", "pid=,args=", "--ppid", str(process.pid)).stdout.splitlines()
-        (child,) = [line.split()[0] for line in children if "bootstrap" in line]
-        os.kill(int(child), signal.SIGKILL)
-        _, stderr = process.communicate(timeout=120)
-    finally:
-        process.kill()
+    command = [*PIPEPROF, "run", "--output", tmp_path, SCRIPTS / "endless.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stdout:
+                if line.startswith("running"):
+                    break
+            directory = the_run(tmp_path)
+            saved = {"pipelines": []}
+            while not saved["pipelines"]:
+                saved = json.loads((directory / "profile.json").read_text())
+            children = psutil.Process(process.pid).children()
+            (child,) = [child for child in children if str(BOOT_FILE) in child.cmdline()]
+            child.kill()
+            _, stderr = process.communicate(timeout=120)
+        finally:
+            process.kill()
 
     report = run(*PIPEPROF, "report", directory)
 

@@ -45,7 +45,7 @@ def test_every_written_stage_is_found_in_what_tensorflow_ran(case: Case, tmp_pat
     assert [(item.stage.op, item.stage.executed_as, item.stage.elements) for item in written] == list(case.stages)
     steps = record.loop.elements
     assert [item.visit_ratio for item in written] == [
-        None if count is None else pytest.approx(item.stage.elements / steps, abs=0.5 / steps)
+        None if count is None else pytest.approx(item.stage.elements / steps, abs=0.501 / steps)  # elements are rounded
         for item, (_op, _node, count) in zip(written, case.stages, strict=True)
     ]
     assert [item.stage.executed_as for item in view.stages if item.stage.injected] == list(case.injected)
