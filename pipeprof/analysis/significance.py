@@ -232,25 +232,14 @@ class SequentialTest:
         found = self._conclude(interval)
         if found is not None or not final:
             return found or Judgement(None, interval)
-        text = f"not told apart from no change: {_words(interval)} after {_count(len(pairs))}"
-        return Judgement(TrialState.NO_DIFFERENCE, interval, text)
+        few = "" if math.isfinite(interval.high) else " (too few pairs for an interval)"
+        return Judgement(TrialState.NO_DIFFERENCE, interval, f"not told apart from no change{few}")
 
     def _conclude(self, interval: Interval) -> Judgement | None:
         if interval.low > 1 + self.margin:
-            return Judgement(TrialState.CONFIRMED, interval, f"the input is faster: {_words(interval)}")
+            return Judgement(TrialState.CONFIRMED, interval, "the input is faster")
         if interval.high < 1:
-            return Judgement(TrialState.WORSE, interval, f"the input is slower: {_words(interval)}")
+            return Judgement(TrialState.WORSE, interval, "the input is slower")
         if interval.high <= 1 + self.band:
-            limit = units.percent(self.band)
-            return Judgement(TrialState.NO_DIFFERENCE, interval, f"a gain above {limit} is ruled out: {_words(interval)}")
+            return Judgement(TrialState.NO_DIFFERENCE, interval, f"a gain above {units.percent(self.band)} is ruled out")
         return None
-
-
-def _words(interval: Interval) -> str:
-    if not math.isfinite(interval.high):
-        return f"{units.ratio(interval.value)} (too few pairs for an interval)"
-    return f"{units.ratio(interval.value)} ({units.ratio_interval(interval.low, interval.high)})"
-
-
-def _count(pairs: int) -> str:
-    return "1 pair" if pairs == 1 else f"{pairs} pairs"

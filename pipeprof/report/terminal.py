@@ -22,7 +22,7 @@ from pipeprof.report.stage_table import stage_lines
 from pipeprof.report.stages import PipelineTable
 from pipeprof.report.terminal_layout import Block, hanging, plain
 from pipeprof.report.text import count_of, one_line
-from pipeprof.report.view import Sheet, Tone, end_text, make_sheet
+from pipeprof.report.view import Sheet, Tone, make_sheet
 from pipeprof.store import DEFAULT_ROOT, HTML_FILE, PROFILE_FILE
 
 _DEFAULT_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 40, 120
@@ -56,24 +56,6 @@ def print_report(diagnosis: Diagnosis, stream: TextIO, run_path: Path | None) ->
     width = _width(stream)
     lines = [line for block in _blocks(make_sheet(diagnosis), run_path, width) for line in (*block, Text())]
     _write(stream, [Text(), *lines[:-1]], width)
-
-
-def print_failure_note(diagnosis: Diagnosis | None, stream: TextIO, run_path: Path | None) -> None:
-    """Print two lines below a failed script's own traceback: how it ended, and where to look.
-
-    Args:
-        diagnosis: what was concluded from what was measured until then; None where nothing was.
-        stream: where to.
-        run_path: the run's directory; None where it was not kept.
-    """
-    if diagnosis is None:
-        first = "nothing was measured before the script failed."
-        second = "pipeprof doctor checks that TensorFlow and pipeprof work here."
-    else:
-        first = f"{end_text(diagnosis.run)}; {count_of(diagnosis.steps.count, 'step')} measured until then."
-        kept = f"see what was measured with: {_command('report', run_path)}" if run_path else ""
-        second = kept or one_line(diagnosis.verdict.sentence)
-    _write(stream, [Text.assemble((f"pipeprof: {line}", "dim")) for line in (first, second)], _width(stream))
 
 
 def _width(stream: TextIO) -> int:

@@ -13,8 +13,8 @@ import pytest
 from rich.cells import cell_len
 
 from pipeprof.model.diagnosis import Diagnosis, Finding, Severity
-from pipeprof.report.terminal import print_failure_note, print_report
-from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, killed, many_findings, no_pipeline
+from pipeprof.report.terminal import print_report
+from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings, no_pipeline
 from tests.support.diagnosis_parts import stages, train_pipeline
 
 ESCAPE = "\x1b["
@@ -194,7 +194,6 @@ def test_a_stream_without_unicode_gets_ascii_of_the_same_width() -> None:
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     print_report(input_bound(), GonePipe(), None)
-    print_failure_note(input_bound(), GonePipe(), None)
 
 
 def test_without_a_run_directory_no_command_is_proposed() -> None:
@@ -221,24 +220,3 @@ def test_commands_name_an_older_run_and_a_run_elsewhere_but_not_the_newest(tmp_p
     assert "pipeprof report 20260301-old --json" in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260301-old")
     assert "pipeprof report --json" in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260302-new")
     assert "pipeprof report 'my runs/x' --json" in printed(input_bound(), io.StringIO(), tmp_path / "my runs" / "x")
-
-
-@pytest.mark.parametrize("diagnosis", [None, killed(), hostile()])
-def test_a_failure_note_has_two_lines(diagnosis: Diagnosis | None) -> None:
-    stream = io.StringIO()
-
-    print_failure_note(diagnosis, stream, Path("reports/run"))
-
-    assert stream.getvalue().count("\n") == 2
-    assert all(line.startswith("pipeprof: ") for line in stream.getvalue().splitlines())
-
-
-def test_a_failure_note_says_how_it_ended_and_where_to_look() -> None:
-    stream = io.StringIO()
-
-    print_failure_note(killed(), stream, Path("elsewhere/run"))
-
-    assert stream.getvalue().splitlines() == [
-        "pipeprof: killed by SIGKILL after 4.0 min; 412 steps measured until then.",
-        "pipeprof: see what was measured with: pipeprof report elsewhere/run",
-    ]
