@@ -42,6 +42,8 @@ def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> V
     bound = _band(recoverable)
     ceiling = _ceiling(steps, usable)
     limit = _limit(bound, steps, view, ceiling, usable)
+    if view.record.loop.in_background:
+        return _of_a_feeder(bound, limit, steps)
     return Verdict(
         input_bound=bound,
         limit=limit,
@@ -51,6 +53,20 @@ def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> V
         ceiling_low=ceiling.low,
         ceiling_high=ceiling.high,
     )
+
+
+def _of_a_feeder(bound: InputBound, limit: Limit, steps: Steps) -> Verdict:
+    """Judge a loop that no step of the main thread is in: it may only feed a queue.
+
+    A feeder that always waits for its pipeline never waits for a full queue, so whatever reads the queue is input-bound; how
+    much faster that could be is not seen.
+    """
+    share = units.percent(steps.wait_share)
+    interval = units.percent_interval(steps.wait_share_low or 0.0, steps.wait_share_high or 0.0)
+    loop = f"The thread that reads the pipeline waits for it {share} of the time ({interval})"
+    end = "what training in another thread waits for is not seen."
+    judged = f"{bound.value} input-bound" if bound is not InputBound.NOT else "the pipeline keeps up with it"
+    return Verdict(input_bound=bound, limit=limit, sentence=f"{loop}: {judged}; {end}", confidence=Confidence.LOW)
 
 
 def _unknown(sentence: str) -> Verdict:

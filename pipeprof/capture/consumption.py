@@ -13,6 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from pipeprof.capture.model_tree import Snapshot
+from pipeprof.capture.next_calls import More, Next, NextCalls
 from pipeprof.capture.steps import LoopRecorder
 
 _GAPS_KEPT = 100  # TensorFlow keeps the last 100
@@ -26,16 +27,6 @@ class Created(NamedTuple):
     end_s: float
     thread: int
     recorder: LoopRecorder
-
-
-class Next(NamedTuple):
-    """``next`` was called in Python."""
-
-    iterator: int
-    start_s: float
-    end_s: float
-    thread: int
-    ok: bool
 
 
 class KerasStep(NamedTuple):
@@ -55,15 +46,7 @@ class Gone(NamedTuple):
     at_s: float
 
 
-Event = Created | Next | KerasStep | Gone
-
-
-@dataclass(slots=True)
-class _Pending:
-    """The last element handed to one thread, whose gap is still open; it outlives its iterator."""
-
-    event: Next
-    recorder: LoopRecorder
+Event = Created | Next | More | KerasStep | Gone
 
 
 @dataclass(slots=True)
@@ -134,25 +117,26 @@ class Consumption:
     def __init__(self) -> None:
         """Start empty."""
         self._iterators: dict[int, _IteratorState] = {}
-        self._pending: dict[int, Next] = {}  # thread -> the last element handed to it, whose gap is still open
-        self._ended: dict[int, tuple[LoopRecorder, float]] = {}
+        self._next_calls = NextCalls()
         self._keras: dict[int, tuple[int, _Span]] = {}
 
     def handle(self, event: Event) -> None:
         """Work off one event; events of one thread arrive in order."""
         if isinstance(event, Next):
-            self._next(event)
-            return
-        if isinstance(event, KerasStep):
+            state = self._iterators.get(event[0])
+            if state is not None:
+                state.by_python = True
+                self._next_calls.called(event, state.recorder)
+        elif isinstance(event, KerasStep):
             self._keras_step(event)
-            return
-        if isinstance(event, Gone):
-            self._leave(event.iterator, event.at_s)
-            return
-        self._iterators[event.iterator] = _IteratorState(event.recorder)
-        self._close_gap(event.thread, event.start_s)
-        self._cross_boundary(event.thread, event.start_s, event.recorder)
-        event.recorder.creation(event.iterator, event.start_s, event.end_s)
+        elif isinstance(event, More):
+            self._next_calls.more(event)
+        elif isinstance(event, Gone):
+            self._next_calls.left(event.iterator, event.at_s)
+        else:
+            self._iterators[event.iterator] = _IteratorState(event.recorder)
+            self._next_calls.created(event.thread, event.start_s, event.recorder)
+            event.recorder.creation(event.iterator, event.start_s, event.end_s)
 
     def poll(self, iterator: int, now_s: float, snapshot: Snapshot) -> int:
         """Take a snapshot's consumer side; return how many new gaps it held that are needed."""
@@ -176,7 +160,7 @@ class Consumption:
 
     def finish(self, iterator: int) -> None:
         """An iterator is gone: settle what is left with what is known."""
-        self._leave(iterator)
+        self._next_calls.left(iterator)
         state = self._iterators.pop(iterator, None)
         if state is None:
             return
@@ -190,48 +174,6 @@ class Consumption:
         """The run is over: settle every iterator."""
         for iterator in list(self._iterators):
             self.finish(iterator)
-
-    # --- next in Python -----------------------------------------------------------------------------------------
-
-    def _next(self, event: Next) -> None:
-        """Runs for every step of the user's loop: the usual case, another element of the same iterator, comes first."""
-        iterator, start_s, end_s, thread, ok = event
-        state = self._iterators.get(iterator)
-        if state is None:
-            return
-        before = self._pending.get(thread)
-        if before is not None and before[0] == iterator:
-            _, asked_s, got_s, _, _ = before
-            state.recorder.step(iterator, asked_s, got_s - asked_s, start_s - got_s, thread)
-        else:
-            self._close_gap(thread, start_s)
-            self._cross_boundary(thread, start_s, state.recorder)
-        state.by_python = True
-        if ok:
-            self._pending[thread] = event
-        else:
-            self._pending.pop(thread, None)
-            state.recorder.end_of_data(iterator, end_s - start_s, start_s)
-            self._ended[thread] = (state.recorder, end_s)
-
-    def _close_gap(self, thread: int, now_s: float) -> None:
-        event = self._pending.pop(thread, None)
-        if event is not None:
-            state = self._iterators.get(event.iterator)
-            if state is not None:
-                state.recorder.step(event.iterator, event.start_s, event.end_s - event.start_s, now_s - event.end_s, thread)
-
-    def _leave(self, iterator: int, now_s: float | None = None) -> None:
-        """Close the gap of the last element; where its end is not known it is none."""
-        for thread, event in list(self._pending.items()):
-            if event.iterator == iterator:
-                self._close_gap(thread, event.end_s if now_s is None else max(now_s, event.end_s))
-
-    def _cross_boundary(self, thread: int, now_s: float, follower: LoopRecorder) -> None:
-        """The time between two epochs is the loop's own, unless another pipeline comes first."""
-        ended = self._ended.pop(thread, None)
-        if ended is not None and ended[0] is follower:
-            follower.boundary(ended[1], now_s - ended[1])
 
     # --- Keras --------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from pipeprof.capture.pipelines import PipelineEntry
 from pipeprof.capture.runtime import IteratorCounters
 
 _YOUNG_S = 10.0
+_BEHIND_DEVICES = "none: the pipeline runs behind an iterator over several devices, which hides its stages"
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class _Watched:
     counters: IteratorCounters = field(default_factory=IteratorCounters)
     delivered: int = 0
     unreadable: bool = False
+    identities: tuple[int, ...] = ()  # of the iterator and its parts
+    is_blind: bool = False  # its counters are of the hand-over to the devices alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Reading:
     snapshot: Snapshot
     at_s: float
     is_last: bool
+    is_blind: bool  # only the consumer's side of the snapshot is of the pipeline
 
 
 class IteratorBook:
@@ -59,7 +63,7 @@ class IteratorBook:
         self._gone = gone
         self._numbers = itertools.count(1)
         self._watched: dict[int, _Watched] = {}
-        self._by_identity: dict[int, int] = {}  # of live iterators only: an identity may be given again
+        self._by_identity: dict[int, int] = {}  # of live iterators only: an identity may be given again; parts: negative
         self._last_words: deque[tuple[_Watched, Any, float]] = deque()
         self._clock: Callable[[], float] = lambda: 0.0
         atexit.register(self.clear)
@@ -71,25 +75,29 @@ class IteratorBook:
         first = (item for item in list(self._watched.values()) if not item.pipeline.recorder.elements)
         return any(not item.delivered and not item.unreadable and now - item.made_s < _YOUNG_S for item in first)
 
-    def add(self, iterator: Any, pipeline: PipelineEntry, clock: Callable[[], float]) -> int:
+    def add(self, iterator: Any, pipeline: PipelineEntry, clock: Callable[[], float], parts: tuple[Any, ...] = ()) -> int:
         """Watch an iterator and return its number.
 
         Its model is read at once: a short pipeline is drained into its last buffer before the next sample, and its nodes are
-        gone by then.
+        gone by then. An iterator over several devices has ``parts``, one for each: the first one's gaps are the consumer's.
         """
         number = next(self._numbers)
         self._clock = clock
-        identity = id(iterator)
-        reference = weakref.ref(iterator, lambda _gone: self._died(number, identity))
-        item = _Watched(number, pipeline, reference, iterator._iterator_resource, clock())
+        reference = weakref.ref(iterator, lambda _gone: self._died(number))
+        handle = (parts[0] if parts else iterator)._iterator_resource
+        identities = (id(iterator), *map(id, parts))
+        item = _Watched(number, pipeline, reference, handle, clock(), identities=identities, is_blind=bool(parts))
+        if parts:
+            pipeline.counters_note = _BEHIND_DEVICES
         proto = self._read(item)
         item.at_birth = None if proto is None else (proto, item.made_s)
         self._watched[number] = item
-        self._by_identity[identity] = number
+        self._by_identity.update(dict.fromkeys(identities[:2], number))
+        self._by_identity.update(dict.fromkeys(identities[2:], -number))
         return number
 
     def number(self, iterator: Any) -> int | None:
-        """Return an iterator's number, None where it is not watched."""
+        """Return an iterator's number, None where it is not watched; of the further devices of one iterator the negative."""
         return self._by_identity.get(id(iterator))
 
     def readings(self) -> Iterator[Reading]:
@@ -121,12 +129,13 @@ class IteratorBook:
         self._by_identity.clear()
         self._last_words.clear()
 
-    def _died(self, number: int, identity: int) -> None:
+    def _died(self, number: int) -> None:
         """Take the last snapshot, on whichever thread dropped the iterator."""
-        self._by_identity.pop(identity, None)
         item = self._watched.pop(number, None)
         if item is None:
             return
+        for identity in item.identities:
+            self._by_identity.pop(identity, None)
         at_s = self._clock()
         proto = None if item.unreadable else self._read(item)
         item.handle = None
@@ -157,4 +166,4 @@ class IteratorBook:
 
 
 def _reading(item: _Watched, snapshot: Snapshot, at_s: float, *, is_last: bool) -> Reading:
-    return Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last)
+    return Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last, item.is_blind)

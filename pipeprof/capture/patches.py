@@ -17,9 +17,11 @@ from types import ModuleType
 from typing import Any, Protocol
 
 ITERATOR_MODULE = "tensorflow.python.data.ops.iterator_ops"
+MULTI_DEVICE_MODULE = "tensorflow.python.data.ops.multi_device_iterator_ops"
 DATASET_MODULE = "tensorflow.python.data.ops.dataset_ops"
 KERAS_MODULE = "keras.src.backend.tensorflow.trainer"
 PYTHON_CALLS_MODULE = "tensorflow.python.ops.script_ops"
+_REPLICAS = "an iterator over devices"
 
 
 class Observer(Protocol):
@@ -36,8 +38,14 @@ class Observer(Protocol):
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """An iterator was constructed; it took since ``start_s``."""
 
-    def next_called(self, iterator: Any, start_s: float, ok: bool) -> None:
-        """``next`` returned or raised."""
+    def replicas_begin(self) -> None:
+        """The iterators of several devices are being constructed: they are parts of one."""
+
+    def replicas_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
+        """One iterator over several devices was constructed; it took since ``start_s``. Without an iterator: it failed."""
+
+    def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
+        """``next`` returned or raised; an ``optional`` may be without a value, which is the end of the data."""
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Keras' epoch loop handed out its next step (first batch, last batch, iterator), or ended (None)."""
@@ -60,6 +68,7 @@ class Patches:
         self._makers: dict[str, Callable[[ModuleType], None]] = {
             DATASET_MODULE: self._patch_datasets,
             ITERATOR_MODULE: self._patch_iterators,
+            MULTI_DEVICE_MODULE: self._patch_replicas,
             KERAS_MODULE: self._patch_keras,
             PYTHON_CALLS_MODULE: lambda _module: None,
         }
@@ -130,8 +139,29 @@ class Patches:
                 _report(observer, "an iterator", lambda: observer.iterator_made(self, dataset, start))
 
         self._replace(owner, "__init__", __init__)
-        for name in ("_next_internal", "get_next_as_optional"):
-            self._replace(owner, name, _timed_next(observer, owner.__dict__[name]))
+        self._replace(owner, "_next_internal", _timed_next(observer, owner.__dict__["_next_internal"]))
+        optional = _timed_next(observer, owner.__dict__["get_next_as_optional"], is_optional=True)
+        self._replace(owner, "get_next_as_optional", optional)
+
+    def _patch_replicas(self, module: ModuleType) -> None:
+        observer = self._observer
+        owner = module.OwnedMultiDeviceIterator
+        original = owner.__dict__["__init__"]
+
+        @functools.wraps(original)
+        def __init__(self: Any, dataset: Any = None, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            start = observer.now()
+            _report(observer, _REPLICAS, observer.replicas_begin)
+            try:
+                original(self, dataset, *args, **kwargs)
+            except BaseException as error:
+                _report(observer, _REPLICAS, lambda: observer.replicas_made(None, None, start))
+                _leave_traceback(error)
+                raise
+            made = self if observer.active and dataset is not None else None
+            _report(observer, _REPLICAS, lambda: observer.replicas_made(made, dataset, start))
+
+        self._replace(owner, "__init__", __init__)
 
     def _patch_keras(self, module: ModuleType) -> None:
         observer = self._observer
@@ -155,7 +185,7 @@ class Patches:
         self._replace(owner, "__next__", __next__)
 
 
-def _timed_next(observer: Observer, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _timed_next(observer: Observer, original: Callable[[Any], Any], *, is_optional: bool = False) -> Callable[[Any], Any]:
     """Wrap the one method that runs at every step: no closures and no imports on its way."""
 
     @functools.wraps(original)
@@ -165,19 +195,19 @@ def _timed_next(observer: Observer, original: Callable[[Any], Any]) -> Callable[
             result = original(self)
         except BaseException as error:
             if start >= 0:
-                _report_next(observer, self, start, ok=False)
+                _report_next(observer, self, start, False)
             _leave_traceback(error)
             raise
         if start >= 0:
-            _report_next(observer, self, start, ok=True)
+            _report_next(observer, self, start, True, result if is_optional else None)
         return result
 
     return timed
 
 
-def _report_next(observer: Observer, iterator: Any, start_s: float, *, ok: bool) -> None:
+def _report_next(observer: Observer, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
     try:
-        observer.next_called(iterator, start_s, ok)
+        observer.next_called(iterator, start_s, ok, optional)
     except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
         observer.failed("observing next", error)
 

@@ -33,6 +33,7 @@ _LINES_UNKNOWN = (
     "the lines of a pipeline are not known: it was built before the capture began "
     "(build it inside the block, or use pipeprof run)"
 )
+_AS_LONG = 0.9  # of the longest loop
 _ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER}
 _CONSUMERS = {"fit": "Keras fit", "validation": "Keras validation", "evaluate": "Keras evaluate", "predict": "Keras predict"}
 
@@ -84,7 +85,7 @@ class ProfileMaker:
             sources=self._sources(),
         )
         entries = [entry for entry in self._pipelines.all() if entry.recorder.elements]
-        main = max(entries, key=_weight, default=None)
+        main = _main_loop(entries)
         records = tuple(_record(entry, is_main=entry is main, python_calls=python_calls) for entry in entries)
         return Profile(run=run, pipelines=records, host=host, gpus=gpus, children_not_observed=children)
 
@@ -100,9 +101,15 @@ class ProfileMaker:
         return tuple(found for found in self._digests.values() if found is not None)
 
 
-def _weight(entry: PipelineEntry) -> tuple[bool, float]:
-    """The loop that the verdict is about: never Keras' validation, else the one that took longest."""
-    return entry.keras_role not in {"validation", "evaluate", "predict"}, entry.recorder.wall_s
+def _main_loop(entries: Sequence[PipelineEntry]) -> PipelineEntry | None:
+    """Return the loop that the verdict is about: not Keras' validation where there is another, and the longest.
+
+    Pipelines that one loop reads in turns take equally long: of those the one that is waited for most.
+    """
+    training = [entry for entry in entries if entry.keras_role not in {"validation", "evaluate", "predict"}] or entries
+    longest = max((entry.recorder.wall_s for entry in training), default=0.0)
+    together = [entry for entry in training if entry.recorder.wall_s >= _AS_LONG * longest]
+    return max(together, key=lambda entry: entry.recorder.wait_s, default=None)
 
 
 def _record(entry: PipelineEntry, *, is_main: bool, python_calls: Mapping[str, PythonCalls]) -> PipelineRecord:

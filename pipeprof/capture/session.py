@@ -13,11 +13,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep, Next
+from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.iterators import IteratorBook
+from pipeprof.capture.next_calls import More, Next
 from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
@@ -68,6 +69,7 @@ class CaptureSession:
         self._own_cpu_s = 0.0
         self._last_cpu: tuple[float, float, float] | None = None
         self._hz = settings.sample_hz
+        self._making_replicas = threading.local()  # .depth: iterators over several devices under construction
         self._is_eager: Callable[[], bool] = lambda: True  # TensorFlow's, once it is imported
 
     @property
@@ -131,25 +133,46 @@ class CaptureSession:
 
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """Find the iterator's pipeline and watch it; iterators of a graph under construction have no counters."""
+        if getattr(self._making_replicas, "depth", 0) or not hasattr(iterator, "_iterator_resource"):
+            return
+        self._watch(iterator, dataset, start_s)
+
+    def replicas_begin(self) -> None:
+        """Leave the iterators of single devices out until the one they belong to is made."""
+        self._making_replicas.depth = getattr(self._making_replicas, "depth", 0) + 1
+
+    def replicas_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
+        """Watch an iterator over several devices: its steps are its first device's, the others' waits belong to them."""
+        self._making_replicas.depth -= 1
+        if iterator is not None:
+            self._watch(iterator, dataset, start_s, tuple(iterator._device_iterators))
+
+    def _watch(self, iterator: Any, dataset: Any, start_s: float, parts: tuple[Any, ...] = ()) -> None:
         end_s = self.now()
-        if not self._is_eager() or not hasattr(iterator, "_iterator_resource"):
+        if not self._is_eager():
             return
         pipeline = self.pipelines.find(dataset)
-        number = self._iterators.add(iterator, pipeline, self.now)
+        number = self._iterators.add(iterator, pipeline, self.now, parts)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
         if pipeline.iterators == 1:  # a pipeline begins: its stages may be gone before the sampler's next turn
             self._wake.set()
 
-    def next_called(self, iterator: Any, start_s: float, ok: bool) -> None:
+    def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
         """Note one call of ``next``; calls that only build a graph are none."""
         end_s = self.now()
         number = self._iterators.number(iterator)
-        if number is not None and self._is_eager():
-            self._events.append(Next(number, start_s, end_s, threading.get_ident(), ok))
+        if number is None or not self._is_eager():
+            return
+        if number < 0:
+            self._events.append(More(-number, start_s, end_s, threading.get_ident()))
+            return
+        if optional is not None:
+            ok = bool(optional.has_value())
+        self._events.append(Next(number, start_s, end_s, threading.get_ident(), ok))
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Note that Keras' loop asked for its next step."""
-        number = None if step is None else self._iterators.number(step[2])
+        number = None if step is None else self._iterators.number(_first_worker(step[2]))
         elements = 0 if step is None else step[1] - step[0] + 1
         self._events.append(KerasStep(number, elements, start_s, self.now(), threading.get_ident()))
 
@@ -197,7 +220,8 @@ class CaptureSession:
         busiest = 0
         for reading in self._iterators.readings():
             pipeline = reading.pipeline
-            pipeline.add(reading.counters, reading.snapshot)
+            if not reading.is_blind:
+                pipeline.add(reading.counters, reading.snapshot)
             gaps = self._consumption.poll(reading.number, reading.at_s, reading.snapshot)
             busiest = max(busiest, gaps, _GAPS_AT_RISK if reading.counters.vanished else 0)
             if reading.is_last:
@@ -245,3 +269,9 @@ class CaptureSession:
             action()
         except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
             self.failed(what, error)
+
+
+def _first_worker(iterator: Any) -> Any:
+    """Return what an iterator of ``tf.distribute`` wraps: its first worker's iterator over devices."""
+    workers = getattr(iterator, "_iterators", None)
+    return workers[0]._iterator if workers else iterator

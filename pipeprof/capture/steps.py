@@ -93,6 +93,11 @@ class LoopRecorder:
         return self._sums.wall_s + self._noted_wall_s
 
     @property
+    def wait_s(self) -> float:
+        """Time waited so far, steps that are only noted left out."""
+        return self._sums.wait_s
+
+    @property
     def elements(self) -> int:
         """Elements so far."""
         return self._sums.elements + len(self._noted)
@@ -242,6 +247,7 @@ class LoopRecorder:
             cpu_s=sums.cpu_s or None,
             run_delay_s=sums.run_delay_s,
             threads=max(1, len(sums.threads)),
+            in_background=bool(sums.threads) and threading.main_thread().ident not in sums.threads and self.method == "next",
         )
 
     def _work_off(self) -> None:

@@ -267,6 +267,7 @@ class Loop:
     run_delay_s: float | None = None  # of all threads of the process in that time: runnable, but without a core
     boundary_wait_s: float = 0.0  # creation of later iterators and the wait for their first element
     threads: int = 1  # threads that consumed it
+    in_background: bool = False  # never the main thread: what lies between two elements may be a queue, not training
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

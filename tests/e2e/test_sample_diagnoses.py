@@ -25,4 +25,4 @@ def test_a_sample_is_diagnosed_as_expected(name):
     row = Row(name, "train.py", observe(SAMPLES / name / "train.py", budget=60))
     check_slow(row, expected)
 
-    assert row.failures == [], row.cells()
+    assert row.failures == [], row.cells()  # whether a gain is confirmed is the benchmark's: it is a matter of time

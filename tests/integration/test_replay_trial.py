@@ -53,7 +53,6 @@ def test_parallel_calls_with_a_bigger_pool_are_confirmed():
     outcome = run_trial(_napping(), _napping(calls=8, pool=16), PLAN, STOP)
 
     assert outcome.state is TrialState.CONFIRMED
-    assert outcome.low > 1.2
     assert outcome.high > 2.5  # 20 ms of naps a step become less than the consumer's 4 ms: 20 / 4 and what the loop costs
     assert outcome.candidate_wait_share < outcome.baseline_wait_share
 

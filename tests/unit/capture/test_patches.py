@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from pipeprof.capture import patches
-from pipeprof.capture.patches import DATASET_MODULE, ITERATOR_MODULE, KERAS_MODULE, PYTHON_CALLS_MODULE, Patches
+from pipeprof.capture.patches import (
+    DATASET_MODULE,
+    ITERATOR_MODULE,
+    KERAS_MODULE,
+    MULTI_DEVICE_MODULE,
+    PYTHON_CALLS_MODULE,
+    Patches,
+)
 
 
 class Observer:
@@ -41,8 +48,14 @@ class Observer:
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         self._tell("iterator", dataset, start_s)
 
-    def next_called(self, iterator: Any, start_s: float, ok: bool) -> None:
-        self._tell("next", start_s, ok)
+    def replicas_begin(self) -> None:
+        self._tell("replicas begin")
+
+    def replicas_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
+        self._tell("replicas", None if iterator is None else dataset, start_s)
+
+    def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
+        self._tell("next", start_s, ok, optional)
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         self._tell("keras", step, start_s)
@@ -75,6 +88,13 @@ class OwnedIterator:
         return "optional"
 
 
+class OwnedMultiDeviceIterator:
+    def __init__(self, dataset: Any = None, devices: Any = None) -> None:
+        if dataset == "bad":
+            raise ValueError("planted")
+        self.parts = [OwnedIterator(f"{dataset} on {device}") for device in devices]
+
+
 class TFEpochIterator:
     def __init__(self) -> None:
         self.steps = iter([(0, 3, "iterator")])
@@ -86,6 +106,7 @@ class TFEpochIterator:
 STAND_INS = {
     DATASET_MODULE: {"DatasetV2": DatasetV2},
     ITERATOR_MODULE: {"OwnedIterator": OwnedIterator},
+    MULTI_DEVICE_MODULE: {"OwnedMultiDeviceIterator": OwnedMultiDeviceIterator},
     KERAS_MODULE: {"TFEpochIterator": TFEpochIterator},
     PYTHON_CALLS_MODULE: {},
 }
@@ -112,6 +133,7 @@ def originals() -> tuple[Any, ...]:
         OwnedIterator.__dict__["__init__"],
         OwnedIterator.__dict__["_next_internal"],
         OwnedIterator.__dict__["get_next_as_optional"],
+        OwnedMultiDeviceIterator.__dict__["__init__"],
         TFEpochIterator.__dict__["__next__"],
         tuple(sys.meta_path),
     )
@@ -128,7 +150,7 @@ def test_modules_that_were_imported_before_are_told_at_once(monkeypatch: pytest.
     hooks.install()
     hooks.uninstall()
 
-    assert [item[1] for item in told.told] == [DATASET_MODULE, ITERATOR_MODULE, KERAS_MODULE, PYTHON_CALLS_MODULE]
+    assert [item[1] for item in told.told] == list(STAND_INS)
 
 
 def test_everything_is_taken_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +191,30 @@ def test_data_sets_iterators_and_calls_are_told_with_their_start(observer: Obser
     assert iterator._next_internal() == 1
     assert iterator.get_next_as_optional() == "optional"
 
-    assert observer.told == [("dataset", "train"), ("iterator", "train", 1.0), ("next", 2.0, True), ("next", 3.0, True)]
+    assert observer.told == [
+        ("dataset", "train"),
+        ("iterator", "train", 1.0),
+        ("next", 2.0, True, None),
+        ("next", 3.0, True, "optional"),
+    ]
+
+
+def test_an_iterator_over_devices_is_told_before_and_after_those_of_its_devices(observer: Observer) -> None:
+    OwnedMultiDeviceIterator("train", devices=("a", "b"))
+
+    assert [item[:2] for item in observer.told] == [
+        ("replicas begin",),
+        ("iterator", "train on a"),
+        ("iterator", "train on b"),
+        ("replicas", "train"),
+    ]
+
+
+def test_an_iterator_over_devices_that_cannot_be_made_is_told_as_none(observer: Observer) -> None:
+    with pytest.raises(ValueError, match="planted"):
+        OwnedMultiDeviceIterator("bad")
+
+    assert [item[:2] for item in observer.told] == [("replicas begin",), ("replicas", None)]
 
 
 def test_an_iterator_that_only_wraps_a_symbolic_resource_is_not_told(observer: Observer) -> None:
@@ -186,7 +231,7 @@ def test_the_end_of_the_data_is_told_and_raised(observer: Observer) -> None:
     with pytest.raises(StopIteration):
         iterator._next_internal()
 
-    assert observer.told[-1] == ("next", 4.0, False)
+    assert observer.told[-1] == ("next", 4.0, False, None)
 
 
 def test_steps_of_keras_and_the_end_of_its_epoch_are_told(observer: Observer) -> None:
@@ -199,7 +244,15 @@ def test_steps_of_keras_and_the_end_of_its_epoch_are_told(observer: Observer) ->
     assert observer.told == [("keras", (0, 3, "iterator"), 1.0), ("keras", None, 2.0)]
 
 
-@pytest.mark.parametrize("make", [lambda: DatasetV2("bad"), lambda: OwnedIterator("bad"), lambda: TFEpochIterator().__next__()])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DatasetV2("bad"),
+        lambda: OwnedIterator("bad"),
+        lambda: OwnedMultiDeviceIterator("bad"),
+        lambda: TFEpochIterator().__next__(),
+    ],
+)
 def test_an_exception_shows_the_user_no_frame_of_ours(observer: Observer, make: Any) -> None:
     def fail() -> list[str]:
         try:
@@ -269,9 +322,7 @@ def test_a_module_without_what_is_hooked_is_a_line_in_the_report(monkeypatch: py
     hooks.install()
     hooks.uninstall()
 
-    assert [where for where, _ in told.failures] == [
-        f"hooks in {name}" for name in (DATASET_MODULE, ITERATOR_MODULE, KERAS_MODULE)
-    ]
+    assert [where for where, _ in told.failures] == [f"hooks in {name}" for name in STAND_INS if name != PYTHON_CALLS_MODULE]
 
 
 # --- imported later ----------------------------------------------------------------------------------------------

@@ -1,0 +1,101 @@
+"""Calls of ``next`` in Python, put together into the steps of each pipeline's loop.
+
+A step of a pipeline lasts from one request of its loop to that loop's next request. Pipelines that are read in turns (``zip``,
+two iterators side by side) each see the whole step, with the other's wait in their gap; a pipeline that is iterated *within*
+a step, from its creation on (validation), is no part of it. Reads no clock.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeprof.capture.steps import LoopRecorder
+
+
+class Next(NamedTuple):
+    """``next`` was called in Python."""
+
+    iterator: int
+    start_s: float
+    end_s: float
+    thread: int
+    ok: bool
+
+
+class More(NamedTuple):
+    """Another replica's part of the element that was handed over last: waiting that belongs to the same step."""
+
+    iterator: int
+    start_s: float
+    end_s: float
+    thread: int
+
+
+class NextCalls:
+    """All elements that were handed over and whose gap is still open, by thread and iterator."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._open: dict[int, dict[int, tuple[Next, LoopRecorder]]] = {}
+        self._more_s: dict[tuple[int, int], float] = {}  # (thread, iterator): waited for other replicas
+        self._left_s: dict[tuple[int, int], float] = {}  # (thread, iterator): when the thread turned to another iterator
+        self._ended: dict[int, tuple[LoopRecorder, float]] = {}
+
+    def created(self, thread: int, start_s: float, recorder: LoopRecorder) -> None:
+        """A new iterator ends every step of its thread: what follows is another loop, or another epoch."""
+        for iterator in list(self._open.get(thread, ())):
+            self._close(thread, iterator, start_s)
+        self._cross_boundary(thread, start_s, recorder)
+
+    def called(self, event: Next, recorder: LoopRecorder) -> None:
+        """Runs for every step of the user's loop: the usual case, another element of the only iterator, comes first."""
+        iterator, start_s, end_s, thread, ok = event
+        steps = self._open.get(thread)
+        if steps is None:
+            steps = self._open[thread] = {}
+        before = steps.get(iterator)
+        if before is None:
+            if not steps:
+                self._cross_boundary(thread, start_s, recorder)
+        elif len(steps) == 1 and not self._more_s:
+            _, asked_s, got_s, _, _ = before[0]
+            recorder.step(iterator, asked_s, got_s - asked_s, start_s - got_s, thread)
+        else:
+            self._left_s.pop((thread, iterator), None)
+            self._close(thread, iterator, start_s)
+        if ok:
+            steps[iterator] = (event, recorder)
+        else:
+            steps.pop(iterator, None)
+            recorder.end_of_data(iterator, end_s - start_s, start_s)
+            self._ended[thread] = (recorder, end_s)
+        if len(steps) > 1:
+            for other in steps:
+                if other != iterator:
+                    self._left_s.setdefault((thread, other), start_s)
+
+    def more(self, event: More) -> None:
+        """Add another replica's wait to the step that is open."""
+        if event.iterator in self._open.get(event.thread, ()):
+            key = (event.thread, event.iterator)
+            self._more_s[key] = self._more_s.get(key, 0.0) + event.end_s - event.start_s
+
+    def left(self, iterator: int, now_s: float | None = None) -> None:
+        """Close the gap of an iterator's last element; where its end is not known it is none."""
+        for thread, steps in self._open.items():
+            if iterator in steps:
+                got_s = steps[iterator][0].end_s
+                self._close(thread, iterator, got_s if now_s is None else max(now_s, got_s))
+
+    def _close(self, thread: int, iterator: int, now_s: float) -> None:
+        event, recorder = self._open[thread].pop(iterator)
+        more_s = self._more_s.pop((thread, iterator), 0.0)
+        until_s = min(now_s, self._left_s.pop((thread, iterator), now_s))
+        gap_s = max(0.0, until_s - event.end_s - more_s)
+        recorder.step(iterator, event.start_s, event.end_s - event.start_s + more_s, gap_s, thread)
+
+    def _cross_boundary(self, thread: int, now_s: float, follower: LoopRecorder) -> None:
+        """The time between two epochs is the loop's own, unless another pipeline comes first."""
+        ended = self._ended.pop(thread, None)
+        if ended is not None and ended[0] is follower:
+            follower.boundary(ended[1], now_s - ended[1])
