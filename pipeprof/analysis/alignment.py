@@ -39,7 +39,7 @@ _NODES: Mapping[str, tuple[str, ...]] = {
     "copy_to_device": ("Generator",),
     "window": ("Window", "WindowOp"),
 }
-_NO_NODE = frozenset({"with_options", "restructure", "variant"})  # wrappers that only exist in Python
+_NO_NODE = frozenset({"with_options", "restructure", "variant", "auto_shard"})  # wrappers, and what is rewritten away
 _FUSED: Mapping[str, tuple[str, ...]] = {  # node -> what is fused into it below the stage that is written above
     "MapAndBatch": ("map", "ragged_batch"),
     "ShuffleAndRepeat": ("shuffle",),

@@ -88,6 +88,7 @@ class IteratorBook:
         identities = (id(iterator), *map(id, parts))
         item = _Watched(number, pipeline, reference, handle, clock(), identities=identities, is_blind=bool(parts))
         if parts:
+            pipeline.is_behind_devices = True
             pipeline.counters_note = _BEHIND_DEVICES
         proto = self._read(item)
         item.at_birth = None if proto is None else (proto, item.made_s)
@@ -156,10 +157,10 @@ class IteratorBook:
                 text = gen_experimental_dataset_ops.iterator_get_model_proto(handle).numpy()
             return model_pb2.ModelProto.FromString(text)
         except errors.NotFoundError:
-            item.unreadable = True
+            item.unreadable = item.pipeline.has_no_counters = True
             item.pipeline.counters_note = "none: AUTOTUNE is switched off, and TensorFlow then keeps no model"
         except (errors.OpError, RuntimeError, ValueError) as error:
-            item.unreadable = True
+            item.unreadable = item.pipeline.has_no_counters = True
             item.pipeline.counters_note = f"none: {type(error).__name__}"
             self._problem(f"TensorFlow's counters could not be read: {type(error).__name__}: {str(error)[:120]}")
         return None

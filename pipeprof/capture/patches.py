@@ -35,6 +35,12 @@ class Observer(Protocol):
     def dataset_made(self, dataset: Any) -> None:
         """A dataset was constructed."""
 
+    def dataset_reduced(self, dataset: Any) -> None:
+        """``reduce`` is about to be called, by the user or by what AutoGraph makes of a loop."""
+
+    def dataset_passed(self, dataset: Any) -> None:
+        """A dataset is flattened into its tensor, as the argument of a function."""
+
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """An iterator was constructed; it took since ``start_s``."""
 
@@ -121,6 +127,24 @@ class Patches:
                 _report(observer, "a dataset", lambda: observer.dataset_made(self))
 
         self._replace(module.DatasetV2, "__init__", __init__)
+        self._announce(module.DatasetV2, "reduce", "a reduction", observer.dataset_reduced)
+        self._announce(module.DatasetSpec, "_to_components", "an argument", observer.dataset_passed, position=1)
+
+    def _announce(self, owner: Any, name: str, what: str, tell: Callable[[Any], None], position: int = 0) -> None:
+        """Tell one argument of a method before it runs."""
+        observer, original = self._observer, owner.__dict__[name]
+
+        @functools.wraps(original)
+        def announced(*args: Any, **kwargs: Any) -> Any:
+            if observer.active and len(args) > position:
+                _report(observer, what, lambda: tell(args[position]))
+            try:
+                return original(*args, **kwargs)
+            except BaseException as error:
+                _leave_traceback(error)
+                raise
+
+        self._replace(owner, name, announced)
 
     def _patch_iterators(self, module: ModuleType) -> None:
         observer = self._observer

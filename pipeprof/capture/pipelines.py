@@ -34,11 +34,19 @@ class PipelineEntry:
         self.counters = PipelineCounters()
         self.counters_note = "tf.data model"
         self.iterators = 0
+        self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen
+        self.is_behind_devices = False  # its iterator is one over several devices, which has no counters of its stages
+        self.has_no_counters = False  # TensorFlow keeps none
         self.dataset: Any = None  # kept for trials
         self.kept_reason = ""
         self.autotune: Autotune | None = None
         self.cache_bytes = 0
         self._seen_wall_s = 0.0
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether only a trace can show its stages."""
+        return self.is_in_graph or self.is_behind_devices or self.has_no_counters
 
     def add(self, counters: IteratorCounters, snapshot: Snapshot) -> None:
         """Add one snapshot of one of its iterators."""

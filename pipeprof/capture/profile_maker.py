@@ -15,10 +15,13 @@ from pipeprof.capture.call_sites import source_digest
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.host import host_facts
 from pipeprof.capture.pipelines import PipelineBook, PipelineEntry
+from pipeprof.capture.trace_book import TraceBook
 from pipeprof.model.profile import (
+    ExecutedStage,
     GpuSeries,
     Host,
     HostSeries,
+    Loop,
     PipelineRecord,
     Profile,
     PythonCalls,
@@ -34,6 +37,7 @@ _LINES_UNKNOWN = (
     "(build it inside the block, or use pipeprof run)"
 )
 _AS_LONG = 0.9  # of the longest loop
+_LOOPS = {"gaps": "tf.function", "trace": "loop inside TensorFlow"}
 _ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER}
 _CONSUMERS = {"fit": "Keras fit", "validation": "Keras validation", "evaluate": "Keras evaluate", "predict": "Keras predict"}
 
@@ -51,11 +55,12 @@ class RunFacts:
 class ProfileMaker:
     """Makes Profiles of one session."""
 
-    def __init__(self, facts: RunFacts, registry: DatasetRegistry, pipelines: PipelineBook) -> None:
+    def __init__(self, facts: RunFacts, registry: DatasetRegistry, pipelines: PipelineBook, traces: TraceBook) -> None:
         """Remember where everything comes from."""
         self._facts = facts
         self._registry = registry
         self._pipelines = pipelines
+        self._traces = traces
         self.host: Host = host_facts()
         self._digests: dict[str, SourceFile | None] = {}
 
@@ -84,10 +89,44 @@ class ProfileMaker:
             problems=(*problems, *self._lines_unknown()),
             sources=self._sources(),
         )
-        entries = [entry for entry in self._pipelines.all() if entry.recorder.elements]
-        main = _main_loop(entries)
-        records = tuple(_record(entry, is_main=entry is main, python_calls=python_calls) for entry in entries)
+        entries = [entry for entry in self._pipelines.all() if entry.recorder.elements or entry.is_in_graph]
+        loops = {entry.id: self._loop(entry) for entry in entries}
+        main = _main_loop(entries, loops)
+        records = tuple(
+            self._record(entry, loops[entry.id], is_main=entry is main, python_calls=python_calls) for entry in entries
+        )
         return Profile(run=run, pipelines=records, host=host, gpus=gpus, children_not_observed=children)
+
+    def _loop(self, entry: PipelineEntry) -> Loop:
+        """Return how a pipeline was consumed: as its calls were seen, else as the windows of a trace showed it."""
+        if entry.recorder.elements or not entry.is_in_graph:
+            return entry.recorder.freeze()
+        return self._traces.loop(entry.id) or Loop(method="trace")
+
+    def _record(
+        self, entry: PipelineEntry, loop: Loop, *, is_main: bool, python_calls: Mapping[str, PythonCalls]
+    ) -> PipelineRecord:
+        tree = entry.tree
+        role = _ROLES.get(entry.keras_role, Role.TRAIN if is_main or entry.keras_role == "fit" else Role.OTHER)
+        traced = _scaled(self._traces.stages(entry.id), loop) if entry.is_blind else ()
+        return PipelineRecord(
+            id=entry.id,
+            role=role,
+            output=tree.output,
+            written=tuple(_with_calls(stage, python_calls) for stage in tree.stages),
+            executed=traced or entry.counters.freeze(),
+            loop=loop,
+            call_site=tree.call_site,
+            consumer=_CONSUMERS.get(entry.keras_role) or _LOOPS.get(loop.method, "for loop"),
+            counters=self._traces.source(entry.id) if traced else entry.counters_note,
+            autotune=entry.autotune,
+            iterators=entry.iterators,
+            threadpool_size=tree.options.get("threadpool_size"),
+            deterministic=tree.options.get("deterministic"),
+            global_seed_set=_global_seed_is_set(),
+            kept=entry.dataset is not None,
+            kept_reason=entry.kept_reason,
+        )
 
     def _lines_unknown(self) -> tuple[str, ...]:
         if all(entry.tree.origin is not None for entry in self._pipelines.all() if entry.recorder.elements):
@@ -101,38 +140,30 @@ class ProfileMaker:
         return tuple(found for found in self._digests.values() if found is not None)
 
 
-def _main_loop(entries: Sequence[PipelineEntry]) -> PipelineEntry | None:
+def _main_loop(entries: Sequence[PipelineEntry], loops: Mapping[str, Loop]) -> PipelineEntry | None:
     """Return the loop that the verdict is about: not Keras' validation where there is another, and the longest.
 
     Pipelines that one loop reads in turns take equally long: of those the one that is waited for most.
     """
     training = [entry for entry in entries if entry.keras_role not in {"validation", "evaluate", "predict"}] or entries
-    longest = max((entry.recorder.wall_s for entry in training), default=0.0)
-    together = [entry for entry in training if entry.recorder.wall_s >= _AS_LONG * longest]
-    return max(together, key=lambda entry: entry.recorder.wait_s, default=None)
+    longest = max((loops[entry.id].wall_s for entry in training), default=0.0)
+    together = [entry for entry in training if loops[entry.id].wall_s >= _AS_LONG * longest]
+    return max(together, key=lambda entry: loops[entry.id].wait_s, default=None)
 
 
-def _record(entry: PipelineEntry, *, is_main: bool, python_calls: Mapping[str, PythonCalls]) -> PipelineRecord:
-    tree = entry.tree
-    role = _ROLES.get(entry.keras_role, Role.TRAIN if is_main or entry.keras_role == "fit" else Role.OTHER)
-    loop = entry.recorder.freeze()
-    return PipelineRecord(
-        id=entry.id,
-        role=role,
-        output=tree.output,
-        written=tuple(_with_calls(stage, python_calls) for stage in tree.stages),
-        executed=entry.counters.freeze(),
-        loop=loop,
-        call_site=tree.call_site,
-        consumer=_CONSUMERS.get(entry.keras_role, "tf.function" if loop.method == "gaps" else "for loop"),
-        counters=entry.counters_note,
-        autotune=entry.autotune,
-        iterators=entry.iterators,
-        threadpool_size=tree.options.get("threadpool_size"),
-        deterministic=tree.options.get("deterministic"),
-        global_seed_set=_global_seed_is_set(),
-        kept=entry.dataset is not None,
-        kept_reason=entry.kept_reason,
+def _scaled(traced: tuple[ExecutedStage, ...], loop: Loop) -> tuple[ExecutedStage, ...]:
+    """Scale what windows saw of a run to the whole of it, where its steps were counted by their calls."""
+    if not traced or loop.method == "trace" or not traced[0].elements:
+        return traced
+    factor = loop.elements / traced[0].elements
+    return tuple(
+        replace(
+            stage,
+            elements=round(stage.elements * factor),
+            busy_s=stage.busy_s * factor,
+            bytes_produced=round(stage.bytes_produced * factor),
+        )
+        for stage in traced
     )
 
 

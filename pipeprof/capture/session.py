@@ -16,6 +16,7 @@ from typing import Any
 from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.gpu import GpuSampler
+from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.iterators import IteratorBook
 from pipeprof.capture.next_calls import More, Next
@@ -24,6 +25,8 @@ from pipeprof.capture.pipelines import PipelineBook
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
 from pipeprof.capture.run_delay import RunDelay
+from pipeprof.capture.trace_book import TraceBook, read_window
+from pipeprof.capture.windows import Taken, WindowSchedule, take_window
 from pipeprof.model.profile import Profile
 from pipeprof.settings import Settings
 
@@ -54,6 +57,7 @@ class CaptureSession:
         self._events: deque[Event] = deque()
         self._registry = DatasetRegistry()
         self.pipelines = PipelineBook(self._registry)
+        self.graph_loops = GraphLoops(self.pipelines, self.now)
         self._iterators = IteratorBook(self.problem, lambda number, at_s: self._events.append(Gone(number, at_s)))
         self._consumption = Consumption()
         self._python_calls = PythonCallMeter()
@@ -61,7 +65,10 @@ class CaptureSession:
         self._gpu = GpuSampler(self.now)
         self._run_delay = RunDelay()
         self._patches = Patches(self)
-        self._maker = ProfileMaker(facts, self._registry, self.pipelines)
+        self._traces = TraceBook()
+        self._schedule = WindowSchedule()
+        self._blind_since_s: float | None = None
+        self._maker = ProfileMaker(facts, self._registry, self.pipelines, self._traces)
         self._stop = False
         self._wake = threading.Event()  # the sampler sleeps on it
         self._thread: threading.Thread | None = None
@@ -135,7 +142,18 @@ class CaptureSession:
         """Find the iterator's pipeline and watch it; iterators of a graph under construction have no counters."""
         if getattr(self._making_replicas, "depth", 0) or not hasattr(iterator, "_iterator_resource"):
             return
-        self._watch(iterator, dataset, start_s)
+        if self._is_eager():
+            self._watch(iterator, dataset, start_s)
+        else:
+            self.graph_loops.reduced(dataset)
+
+    def dataset_reduced(self, dataset: Any) -> None:
+        """Remember a pipeline that is consumed inside TensorFlow."""
+        self.graph_loops.reduced(dataset)
+
+    def dataset_passed(self, dataset: Any) -> None:
+        """Remember a pipeline that a function may consume inside TensorFlow."""
+        self.graph_loops.passed(dataset)
 
     def replicas_begin(self) -> None:
         """Leave the iterators of single devices out until the one they belong to is made."""
@@ -144,13 +162,11 @@ class CaptureSession:
     def replicas_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """Watch an iterator over several devices: its steps are its first device's, the others' waits belong to them."""
         self._making_replicas.depth -= 1
-        if iterator is not None:
+        if iterator is not None and self._is_eager():
             self._watch(iterator, dataset, start_s, tuple(iterator._device_iterators))
 
     def _watch(self, iterator: Any, dataset: Any, start_s: float, parts: tuple[Any, ...] = ()) -> None:
         end_s = self.now()
-        if not self._is_eager():
-            return
         pipeline = self.pipelines.find(dataset)
         number = self._iterators.add(iterator, pipeline, self.now, parts)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
@@ -207,6 +223,7 @@ class CaptureSession:
                 if began >= next_gpu:
                     self._guard("sampling the GPU", self._gpu.sample)
                     next_gpu = began + 1 / self._settings.gpu_hz
+                self._guard("a trace window", self._trace)
                 if began >= next_save:
                     saving = time.thread_time()
                     self._guard("saving the profile", self._checkpoint)
@@ -231,6 +248,26 @@ class CaptureSession:
         self.pipelines.drop_outgrown()
         wanted = _FASTEST_HZ if busiest >= _GAPS_AT_RISK or self._iterators.is_starting else self._settings.sample_hz
         self._hz = wanted if wanted > self._hz else max(wanted, self._hz * 0.8)
+
+    def _trace(self) -> None:
+        """Take a window of the profiler where one is due: for pipelines whose stages have no counters."""
+        blind = [entry for entry in self.pipelines.all() if entry.is_blind]
+        if not blind:
+            return
+        start_s = self.now()
+        if self._blind_since_s is None:
+            self._blind_since_s = start_s
+        seconds = self._schedule.next_length(start_s, self._blind_since_s)
+        if seconds is None:
+            return
+        trace = take_window(seconds)
+        if trace is None:
+            self._schedule.refused(self.now())
+            return
+        window = read_window(trace, start_s, seconds)
+        self._traces.add(window, blind)
+        taken = Taken(seconds, self.now() - start_s, window.events, window.steps)
+        self._schedule.took(taken, self.now(), self._blind_since_s)
 
     def _drain(self) -> None:
         events = self._events

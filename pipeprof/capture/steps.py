@@ -93,11 +93,6 @@ class LoopRecorder:
         return self._sums.wall_s + self._noted_wall_s
 
     @property
-    def wait_s(self) -> float:
-        """Time waited so far, steps that are only noted left out."""
-        return self._sums.wait_s
-
-    @property
     def elements(self) -> int:
         """Elements so far."""
         return self._sums.elements + len(self._noted)

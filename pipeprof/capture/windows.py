@@ -1,0 +1,119 @@
+"""Short windows of TensorFlow's profiler: when one may be taken, how long it may be, and taking it.
+
+A window slows the program a little and its end costs more than itself (4-10 us an event, TensorFlow 2.21), so each is chosen by
+what the last one cost: long enough for ten steps, short enough for its share of the run. A profiling session of the user's
+always comes first: where one runs there is no window, and one that begins waits for the few milliseconds that ours still takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROFILER_MODULE = "tensorflow.python.profiler.profiler_v2"
+_SETTLE_S = 1.0  # start-up and AUTOTUNE's first choices are not what a run is like
+_PROBE_S = 0.05
+_SHORTEST_S, _LONGEST_S = 0.03, 0.5
+_STEPS = 12  # a window is to hold: the two at its edges are cut
+_MOST_EVENTS = 60_000  # about half a second to write and to read
+_SHARE = 0.02  # of the run may be spent on windows
+_ADVANCE_S = 0.4  # that may be spent before it is earned
+_MOST_WINDOWS = 60
+_SPACING = 1.15  # the next window waits until the run is so much longer
+_RETRY_S = 2.0  # after a window without a step
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one window held and cost."""
+
+    seconds: float
+    cost_s: float  # from its start until it was read
+    events: int
+    steps: int
+
+
+class WindowSchedule:
+    """Decides when the next window is due and how long it is. Pure."""
+
+    def __init__(self) -> None:
+        """Start without a window."""
+        self.count = 0
+        self.spent_s = 0.0
+        self._due_s = 0.0
+        self._length_s = _PROBE_S
+
+    def next_length(self, now_s: float, began_s: float) -> float | None:
+        """Return the length of a window that is due now, None where none is.
+
+        Args:
+            now_s: the capture's clock.
+            began_s: when the first pipeline that needs windows began.
+        """
+        is_earned = self.spent_s <= _ADVANCE_S + _SHARE * (now_s - began_s)
+        is_due = now_s - began_s >= _SETTLE_S and now_s >= self._due_s
+        return self._length_s if is_due and is_earned and self.count < _MOST_WINDOWS else None
+
+    def refused(self, now_s: float) -> None:
+        """The profiler was taken: look again later."""
+        self._due_s = now_s + _RETRY_S
+
+    def took(self, window: Taken, now_s: float, began_s: float) -> None:
+        """Choose the next window by the last one."""
+        self.count += 1
+        self.spent_s += window.cost_s
+        if window.steps:
+            wanted = window.seconds * _STEPS / window.steps
+            self._due_s = began_s + max((now_s - began_s) * _SPACING, now_s - began_s + _PROBE_S)
+        else:
+            wanted = window.seconds * 3
+            self._due_s = now_s + (_RETRY_S if window.seconds >= _LONGEST_S else _PROBE_S)
+        affordable = window.seconds * _MOST_EVENTS / max(1, window.events)
+        self._length_s = min(max(_SHORTEST_S, wanted), max(_SHORTEST_S, affordable), _LONGEST_S)
+
+
+def take_window(seconds: float, sleep: Callable[[float], object] = time.sleep) -> bytes | None:
+    """Profile for some seconds and return the trace; None where the profiler is in use.
+
+    The trace passes through a file in memory, since that is the only complete form of it (TensorFlow 2.21).
+    """
+    profiler = sys.modules.get(PROFILER_MODULE)
+    if profiler is None:
+        return None
+    from tensorflow.python.framework import errors
+    from tensorflow.python.profiler.internal import _pywrap_profiler
+
+    with _profiler_to_ourselves(profiler) as is_free:
+        if not is_free:
+            return None
+        folder = Path(tempfile.mkdtemp(prefix="pipeprof-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108
+        try:
+            session = _pywrap_profiler.ProfilerSession()
+            session.start(str(folder), {})
+            sleep(seconds)
+            session.export_to_tb()
+            return b"".join(path.read_bytes() for path in sorted(folder.rglob("*.xplane.pb"))[:1]) or None
+        except errors.AlreadyExistsError:  # a remote capture, or a session that somebody holds without profiler_v2
+            return None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _profiler_to_ourselves(profiler: Any) -> Iterator[bool]:
+    """Hold the lock under which users start and stop the profiler; False where a session of theirs runs."""
+    lock = getattr(profiler, "_profiler_lock", None)
+    if lock is None or not lock.acquire(blocking=False):
+        yield False
+        return
+    try:
+        yield profiler._profiler is None
+    finally:
+        lock.release()
