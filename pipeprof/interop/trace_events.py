@@ -8,10 +8,12 @@ runs. Collects only: what it means for a kind of stage is decided by the readers
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from pipeprof.interop.trace_generations import MAKING_NAME, find_generations
 from pipeprof.interop.xplane import Detail, Event, Line, Space, Stat
 
 
@@ -40,7 +42,7 @@ _FIXED = {
     "InstantiatedCapturedFunction::RunAsync": Kind.CALL_ASYNC,
     "ExecutorState::Process": Kind.PROCESS,
     "ExecutorState::ProcessAsync::Start": Kind.SUSPEND,
-    "MakeIterator::RootDataset": Kind.MAKE,
+    MAKING_NAME: Kind.MAKE,
 }
 _ITERATOR = re.compile(r"(?:Reduce)?Iterator::Root(?:::|$)")
 _OP = re.compile(r"[^: ]+:[A-Z_]\w*")
@@ -122,7 +124,7 @@ class Scan:
 
     tracks: list[Track] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)  # by the function call's number
-    makings: list[Span] = field(default_factory=list)
+    makings: list[Span] = field(default_factory=list)  # of whole pipelines
 
     @property
     def roots(self) -> list[Track]:
@@ -167,7 +169,7 @@ def _read_part(text: str) -> Part:
 def scan(space: Space) -> Scan:
     """Go over all threads once, and tie the iterators together."""
     found = Scan()
-    reader = _Reader(found)
+    reader = _Reader(found, find_generations(space))
     for line in space.lines:
         reader.read(line)
     for track in found.tracks:
@@ -209,10 +211,11 @@ class _Frame:
 class _Reader:
     """Reads threads one after the other, the events of each in order."""
 
-    def __init__(self, found: Scan) -> None:
+    def __init__(self, found: Scan, generations: Sequence[int]) -> None:
         self._found = found
+        self._generations = generations
         self._kinds: dict[str, Kind | None] = {}
-        self._tracks: dict[tuple[int, object, str], Track] = {}
+        self._tracks: dict[tuple[object, ...], Track] = {}
         self._makings: list[tuple[_Frame, int]] = []  # with their length, whose stage is known when all threads are read
         self._stack: list[_Frame] = []
         self._line = ""
@@ -288,7 +291,8 @@ class _Reader:
         number, parent = event.stats.get("id"), event.stats.get("parent_id")
         if not isinstance(number, int):
             return None
-        key = (number, parent, event.name)
+        generation = bisect_right(self._generations, event.start_ps) if self._generations else 0
+        key = (generation, number, parent, event.name)
         track = self._tracks.get(key)
         if track is None:
             track = Track(number, parent if isinstance(parent, int) else None, read_path(event.name), self._line)

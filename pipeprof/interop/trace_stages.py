@@ -8,16 +8,18 @@ itself; it reads no file and no clock.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeprof.interop.node_kinds import ROOT
-from pipeprof.interop.trace_events import Scan, Track, detail_of, scan
+from pipeprof.interop.trace_epochs import Makings, group_epochs
+from pipeprof.interop.trace_events import Scan, detail_of, scan
 from pipeprof.interop.trace_loops import Consumed, find_consumers, read_steps
 from pipeprof.interop.trace_tree import PS, Trace, build_stages, tracks_below
 from pipeprof.interop.trace_work import measure_work
 from pipeprof.interop.traced import (
     Consumption,
     TracedBuffer,
+    TracedEpoch,
     TracedOp,
     TracedPipeline,
     TracedStage,
@@ -28,6 +30,7 @@ from pipeprof.interop.xplane import Space, Stat
 __all__ = [
     "Consumption",
     "TracedBuffer",
+    "TracedEpoch",
     "TracedOp",
     "TracedPipeline",
     "TracedStage",
@@ -41,19 +44,18 @@ _MIB = 2**20
 
 
 def read_windows(space: Space) -> tuple[TracedPipeline, ...]:
-    """Return the pipelines that were consumed in a window, by their first wait; one for each iterator.
+    """Return the pipelines that were consumed in a window, by their first wait; its iterators are a pipeline's epochs.
 
     Args:
         space: the events; read with ``detail_of`` it holds all that is needed and little else.
     """
     found = scan(space)
     trace = Trace(found, measure_work(space, found))
-    makings = _Makings(found)
-    pipelines = [_pipeline(consumed, trace, makings) for consumed in find_consumers(found) if consumed.waits]
-    lost = _count_lost(found)
-    if lost and pipelines:
-        text = f"{lost:,} calls of stages whose consumer the window does not show are left out"
-        pipelines[0] = replace(pipelines[0], notes=(*pipelines[0].notes, text))
+    makings = Makings(found)
+    consumed = [item for item in find_consumers(found) if item.waits]
+    pipelines = [_pipeline(epochs, trace, makings) for epochs in group_epochs(consumed)]
+    if pipelines:
+        pipelines[0] = replace(pipelines[0], lost_calls=_count_lost(found))
     return tuple(pipelines)
 
 
@@ -63,71 +65,57 @@ def _count_lost(found: Scan) -> int:
     return sum(len(track.spans) for track in found.tracks if track not in placed)
 
 
-class _Makings:
-    """Which iterators were made within the window: each making is the next new iterator's."""
-
-    def __init__(self, found: Scan) -> None:
-        makings = sorted(found.makings)
-        self._born: set[Track] = set()
-        for root in sorted(found.roots, key=lambda track: track.life):
-            before = [making for making in makings if making[1] <= root.life[0]]
-            if before:
-                makings.remove(before[-1])
-                self._born.add(root)
-
-    def has(self, root: Track) -> bool:
-        return root in self._born
-
-
-def _pipeline(consumed: Consumed, trace: Trace, makings: _Makings) -> TracedPipeline:
-    root, stats = consumed.root, consumed.root.stats
+def _pipeline(lives: Sequence[Consumed], trace: Trace, makings: Makings) -> TracedPipeline:
+    stats = lives[-1].root.stats
     is_autotuned = "algorithm" in stats
-    stages = _below_a_root(consumed, trace, is_autotuned=is_autotuned)
-    sizes = root.element_bytes
+    sizes = [size for life in lives for size in life.root.element_bytes]
     pool = stats.get("threadpool_size")
     return TracedPipeline(
-        id=root.id,
-        consumption=consumed.consumption,
-        stages=stages,
-        steps=read_steps(consumed.waits),
-        first_s=consumed.waits[0][0] * PS,
-        last_s=max(end for _, end in consumed.waits) * PS,
-        is_born=makings.has(root),
-        replicas=consumed.replicas,
+        consumption=lives[0].consumption,
+        stages=_below_a_root(lives, trace, is_autotuned=is_autotuned),
+        epochs=tuple(_epoch(life, makings) for life in lives),
+        thread=lives[0].root.line.partition("/")[0],
+        replicas=max(life.replicas for life in lives),
         element_bytes=sum(sizes) / len(sizes) if sizes else None,
         is_autotuned=is_autotuned,
-        cpu_budget=_float(stats.get("cpu_budget")),
+        cpu_budget=_scaled(stats.get("cpu_budget"), 1),
         ram_budget_bytes=_scaled(stats.get("ram_budget_megabytes"), _MIB),
         threadpool_size=pool if isinstance(pool, int) else None,
         memory_bytes=_memory(stats.get("ram_usage_megabytes")),
     )
 
 
-def _below_a_root(consumed: Consumed, trace: Trace, *, is_autotuned: bool) -> tuple[TracedStage, ...]:
+def _epoch(life: Consumed, makings: Makings) -> TracedEpoch:
+    made_s = makings.seconds(life.root)
+    return TracedEpoch(
+        id=life.root.id,
+        steps=read_steps(life.waits),
+        first_s=life.waits[0][0] * PS,
+        last_s=max(end for _, end in life.waits) * PS,
+        is_born=made_s is not None,
+        made_s=made_s,
+    )
+
+
+def _below_a_root(lives: Sequence[Consumed], trace: Trace, *, is_autotuned: bool) -> tuple[TracedStage, ...]:
     """Return the user's stages below a root whose elements are the consumer's steps."""
-    stages = build_stages([consumed.root], trace, is_autotuned=is_autotuned)
-    if consumed.consumption is Consumption.GRAPH_LOOP:
-        inner = build_stages(consumed.tops, trace, is_autotuned=is_autotuned)
-        top = TracedStage(id="0", node=ROOT, name=stages[0].name, inputs=("0.0",))
+    consumption = lives[0].consumption
+    stages = build_stages([life.root for life in lives], trace, is_autotuned=is_autotuned)
+    root = replace(stages[0], elements=sum(len(life.waits) for life in lives))
+    if consumption is Consumption.GRAPH_LOOP:  # what lies between the root and the loop's body is the loop
+        inner = build_stages([top for life in lives for top in life.tops], trace, is_autotuned=is_autotuned)
         moved = (replace(item, id=_below(item.id), inputs=tuple(map(_below, item.inputs))) for item in inner)
-        stages = (top, *moved)
-    return (replace(stages[0], elements=len(consumed.waits), busy_s=_own_s(stages[0], consumed)), *stages[1:])
+        return (replace(root, inputs=(_below("0"),), busy_s=0.0), *moved)
+    if consumption is Consumption.HAND_OVER:  # the shared root's time is none of the replicas'
+        root = replace(root, busy_s=0.0)
+    return (root, *stages[1:])
 
 
 def _below(stage_id: str) -> str:
     return f"0.{stage_id}"
 
 
-def _own_s(root: TracedStage, consumed: Consumed) -> float:
-    """Return the root's own time; of a hand-over it says nothing of the replicas' side."""
-    return root.busy_s if consumed.consumption is not Consumption.HAND_OVER else 0.0
-
-
-def _float(value: Stat | None) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _scaled(value: Stat | None, unit: int) -> float | None:
+def _scaled(value: Stat | None, unit: float) -> float | None:
     return float(value) * unit if isinstance(value, int | float) else None
 
 

@@ -6,7 +6,7 @@ calculates or reads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -74,16 +74,25 @@ class TracedStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TracedPipeline:
-    """One iterator's life within the window: the root first in ``stages``, its elements those handed to the consumer."""
+class TracedEpoch:
+    """One iterator's life within the window."""
 
-    id: int  # TensorFlow's number of the root; of a hand-over that of the shared pipeline
-    consumption: Consumption
-    stages: tuple[TracedStage, ...]
+    id: int  # TensorFlow's number of its root; it is given again once the iterator is gone
     steps: tuple[TracedStep, ...]
     first_s: float  # the first wait begins
     last_s: float  # the last wait ends
     is_born: bool = False  # it was made within the window, so that its first step is a start
+    made_s: float | None = None  # how long the making took, where it was seen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TracedPipeline:
+    """One pipeline: the root first in ``stages``, its elements those handed to the consumer."""
+
+    consumption: Consumption
+    stages: tuple[TracedStage, ...]  # over all epochs
+    epochs: tuple[TracedEpoch, ...]  # by start
+    thread: str = ""  # where its elements were asked for: "python", "tf_data_iterator_get_next"
     replicas: int = 1
     element_bytes: float | None = None  # mean, as TensorFlow counted what it handed over
     is_autotuned: bool = False
@@ -91,4 +100,9 @@ class TracedPipeline:
     ram_budget_bytes: float | None = None
     threadpool_size: int | None = None
     memory_bytes: int | None = None  # of the machine
-    notes: tuple[str, ...] = field(default=())  # what the window does not show
+    lost_calls: int = 0  # of stages whose consumer the window does not show; told at the first pipeline of a window
+
+    @property
+    def steps(self) -> tuple[TracedStep, ...]:
+        """The whole steps of all epochs."""
+        return tuple(step for epoch in self.epochs for step in epoch.steps)
