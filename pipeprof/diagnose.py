@@ -14,10 +14,11 @@ from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
-from pipeprof.model.profile import CallSite, Profile, RunInfo
+from pipeprof.model.profile import TRACED, CallSite, Profile, RunInfo
 from pipeprof.rules.engine import judge
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
+_NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
 
 
 def diagnose(
@@ -116,7 +117,7 @@ def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> 
         view = views.get(item.pipeline_id or "")
         sites = _sites(item, view) if view is not None else ()
         if not sites:
-            return Patch(diff=None, reason=_NO_SITE)
+            return Patch(diff=None, reason=_NOT_IN_A_TRACE if analysis.profile.run.ended == TRACED else _NO_SITE)
         edits.append(Edit(change=item.change, sites=sites))
     sources = {source.path: source for source in analysis.profile.run.sources}
     root = Path(analysis.profile.run.working_directory or ".")

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 PROFILE_SCHEMA = "pipeprof.profile/1"
 MAX_BINS = 600
+TRACED = "traced"
 
 
 class Role(StrEnum):
@@ -117,7 +118,7 @@ class RunInfo:
     working_directory: str = ""
     wall_s: float = 0.0
     exit_status: int | None = None  # as a shell's parent sees it: -N for signal N; None while it runs
-    ended: str = "running"  # running, returned, raised, exited, killed
+    ended: str = "running"  # running, returned, raised, exited, killed; traced: somebody else's run, seen through a trace
     capture_overhead_share: float | None = None  # CPU of the capture's own thread and hooks, of the run's wall time
     problems: tuple[str, ...] = ()
     sources: tuple[SourceFile, ...] = ()

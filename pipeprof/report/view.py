@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from pipeprof import units
 from pipeprof.model.diagnosis import Diagnosis, Gpu, InputBound, Limit, Run, Severity, Steps
-from pipeprof.model.profile import Role
+from pipeprof.model.profile import TRACED, Role
 from pipeprof.report.advice import AdviceText, FindingText, Outcome, advice_text, finding_text, sort_advice, sort_findings
 from pipeprof.report.gaps import Gap, find_gaps
 from pipeprof.report.stages import PipelineTable, Sites, pipeline_table
@@ -256,6 +256,8 @@ def command_text(run: Run) -> str:
 def end_text(run: Run) -> str:
     """Return how the script ended: ``exit status 1 after 3.2 s``, ``killed by SIGKILL after 4.1 min``."""
     after = f" after {units.duration(run.wall_s)}"
+    if run.ended == TRACED:
+        return f"traced for {units.duration(run.wall_s)}"
     if run.exit_status is None:
         return f"still running{after}"
     if run.exit_status < 0:
