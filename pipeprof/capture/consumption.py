@@ -213,6 +213,9 @@ class Consumption:
             state.recorder.pass_over(elements)
             return
         length = span.end_s - span.start_s
+        if not elements:  # Keras, not knowing the length, asked once more
+            state.recorder.end_of_data(iterator, length, span.start_s)
+            return
         own: float | None = None
         if between is not None and len(known) == span.elements:
             own = sum(known) - between
@@ -229,10 +232,10 @@ class Consumption:
         state.recorder.step(iterator, span.start_s, wait, length - (wait or 0.0) + between, elements=elements)
 
     def _elements(self, state: _IteratorState, span: _Span) -> int:
-        """Return how many elements a step had: the last of an epoch may find fewer than ``steps_per_execution``."""
+        """Return how many elements a step had: the last of an epoch may find fewer than were asked for, or none."""
         elements = span.elements
-        if span.next_start_s is None and elements > 1 and state.root_elements > state.settled:
-            elements = min(elements, state.root_elements - state.settled)
+        if span.next_start_s is None and state.root_elements:
+            elements = min(elements, max(0, state.root_elements - state.settled))
         state.settled += elements
         return elements
 

@@ -92,6 +92,22 @@ def test_the_last_step_of_an_epoch_has_no_gap_and_is_taken_for_a_usual_one() -> 
     assert measured.seen_share == 1.0
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_step_that_found_no_element_is_none(epochs: int) -> None:
+    keras = KerasLoop(LoopRecorder())
+    for _ in range(epochs):
+        keras.create()
+        for _ in range(4):
+            keras.step([0.01], 0.1)
+        keras.poll()
+        keras.consumption.handle(KerasStep(keras.iterator, 1, keras.now_s, keras.now_s, 1))  # asked for, and out of range
+        keras.now_s += 0.05
+    measured = keras.finish()
+
+    assert measured.elements == 4 * epochs
+    assert [epoch.elements for epoch in measured.epochs] == [4] * epochs
+
+
 def test_tracing_in_the_first_step_is_not_taken_for_waiting() -> None:
     keras = KerasLoop(LoopRecorder())
     keras.create()
