@@ -12,6 +12,8 @@ from pathlib import Path
 from pipeprof.advise.recommend import recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
+from pipeprof.analysis.alignment import align
+from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import TRACED, CallSite, Profile, RunInfo
@@ -67,6 +69,7 @@ def _run(run: RunInfo) -> Run:
 
 
 def _pipeline(view: PipelineView) -> Pipeline:
+    alignment = align(view.record)
     return Pipeline(
         id=view.record.id,
         role=view.record.role,
@@ -77,7 +80,15 @@ def _pipeline(view: PipelineView) -> Pipeline:
         unattributed_s_per_step=view.unattributed_s_per_step,
         consumer=view.record.consumer,
         counters=view.record.counters,
+        rewrites=tuple(_rewrite_text(view, item) for item in name_rewrites(view.record, alignment)),
+        explained_share=explained_share(view.record, alignment),
     )
+
+
+def _rewrite_text(view: PipelineView, applied: Applied) -> str:
+    stages = ", ".join(view.stage(stage_id).stage.op for stage_id in applied.stage_ids)
+    sides = " → ".join(part for part in (stages, " + ".join(applied.nodes)) if part)
+    return f"{applied.rewrite}: {sides}"
 
 
 def _executed(view: PipelineView) -> str:

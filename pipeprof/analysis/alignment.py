@@ -39,7 +39,7 @@ _NODES: Mapping[str, tuple[str, ...]] = {
     "copy_to_device": ("Generator",),
     "window": ("Window", "WindowOp"),
 }
-_NO_NODE = frozenset({"with_options", "restructure", "variant", "auto_shard"})  # wrappers, and what is rewritten away
+WRAPPERS = frozenset({"with_options", "restructure", "variant", "auto_shard"})  # wrappers, and what is rewritten away
 _FUSED: Mapping[str, tuple[str, ...]] = {  # node -> what is fused into it below the stage that is written above
     "MapAndBatch": ("map", "ragged_batch"),
     "ShuffleAndRepeat": ("shuffle",),
@@ -90,7 +90,7 @@ def align(record: PipelineRecord) -> Alignment:
     alignment.unexplained = [stage for stage in record.executed if stage.id not in explained]
     missing = {stage.id for stage in record.written} - alignment.nodes.keys()
     alignment.removed = missing & set(search.best.removed)
-    alignment.not_seen = missing - alignment.removed - {stage.id for stage in record.written if stage.op in _NO_NODE}
+    alignment.not_seen = missing - alignment.removed - {stage.id for stage in record.written if stage.op in WRAPPERS}
     return alignment
 
 
@@ -269,7 +269,7 @@ class _Search:
             if current not in seen:
                 seen[current] = None
                 stack.extend(self._written[current].inputs)
-        return sum(self._written[key].op not in _NO_NODE for key in seen)
+        return sum(self._written[key].op not in WRAPPERS for key in seen)
 
 
 def _fits(stage: WrittenStage, node: ExecutedStage) -> bool:
@@ -284,7 +284,7 @@ def _removal_price(stage: WrittenStage) -> float | None:
     """Return what it costs to say that TensorFlow left a stage out; None where that cannot be."""
     if len(stage.inputs) != 1:
         return None
-    if stage.op in _NO_NODE:
+    if stage.op in WRAPPERS:
         return 0.0
     if stage.op in _DOES_NOTHING:
         name, value = _DOES_NOTHING[stage.op]

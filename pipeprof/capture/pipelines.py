@@ -35,7 +35,8 @@ class PipelineEntry:
         self.counters_note = "tf.data model"
         self.iterators = 0
         self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen
-        self.is_behind_devices = False  # its iterator is one over several devices, which has no counters of its stages
+        # Its iterator is one over devices, or copies to one: its stages run behind a generator, which has no counters of them.
+        self.is_behind_devices = any(stage.op == "copy_to_device" for stage in tree.stages)
         self.has_no_counters = False  # TensorFlow keeps none
         self.dataset: Any = None  # kept for trials
         self.kept_reason = ""

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pipeprof._version import __version__
 from pipeprof.capture.call_sites import source_digest
@@ -17,6 +18,7 @@ from pipeprof.capture.host import host_facts
 from pipeprof.capture.pipelines import PipelineBook, PipelineEntry
 from pipeprof.capture.trace_book import TraceBook
 from pipeprof.model.profile import (
+    CallSite,
     ExecutedStage,
     GpuSeries,
     Host,
@@ -37,6 +39,14 @@ _LINES_UNKNOWN = (
     "(build it inside the block, or use pipeprof run)"
 )
 _AS_LONG = 0.9  # of the longest loop
+_NO_WINDOW = (
+    "its stages are only seen in trace windows, and none was taken: the run was too short, or the profiler was in use; "
+    "run longer, or iterate over the dataset in Python"
+)
+_IN_WORKERS = (
+    "what is above distribute() runs in the workers of a tf.data service and is not seen here; "
+    "to see it, run the pipeline without distribute()"
+)
 _LOOPS = {"gaps": "tf.function", "trace": "loop inside TensorFlow"}
 _ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER}
 _CONSUMERS = {"fit": "Keras fit", "validation": "Keras validation", "evaluate": "Keras evaluate", "predict": "Keras predict"}
@@ -86,7 +96,7 @@ class ProfileMaker:
             host=replace(self.host, gpus=tuple(gpu.name for gpu in gpus)),
             wall_s=wall_s,
             capture_overhead_share=overhead_share,
-            problems=(*problems, *self._lines_unknown()),
+            problems=(*problems, *self._lines_unknown(), *self._out_of_sight()),
             sources=self._sources(),
         )
         entries = [entry for entry in self._pipelines.all() if entry.recorder.elements or entry.is_in_graph]
@@ -132,6 +142,17 @@ class ProfileMaker:
         if all(entry.tree.origin is not None for entry in self._pipelines.all() if entry.recorder.elements):
             return ()
         return (_LINES_UNKNOWN,)
+
+    def _out_of_sight(self) -> tuple[str, ...]:
+        """Say of what could not be seen why, and how to see it."""
+        lines: dict[str, None] = {}
+        for entry in self._pipelines.all():
+            where = _where(entry.tree.call_site)
+            if entry.is_blind and not self._traces.source(entry.id):
+                lines.setdefault(f"{where}{_NO_WINDOW}")
+            if any(stage.op == "data_service" for stage in entry.tree.stages):
+                lines.setdefault(f"{where}{_IN_WORKERS}")
+        return tuple(lines)
 
     def _sources(self) -> tuple[SourceFile, ...]:
         for path in list(self._registry.files):
@@ -183,6 +204,10 @@ def _with_calls(stage: WrittenStage, totals: Mapping[str, PythonCalls]) -> Writt
 def _global_seed_is_set() -> bool:
     context = sys.modules.get("tensorflow.python.eager.context")
     return context is not None and context.global_seed() is not None
+
+
+def _where(site: CallSite | None) -> str:
+    return "" if site is None else f"{Path(site.file).name}:{site.shown_line}: "
 
 
 def _versions() -> Versions:

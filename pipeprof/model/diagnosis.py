@@ -183,6 +183,8 @@ class Pipeline:
     unattributed_s_per_step: float | None = None
     consumer: str = ""
     counters: str = ""
+    rewrites: tuple[str, ...] = ()  # "map_and_batch_fusion: map, batch → MapAndBatch"
+    explained_share: float | None = None  # of the busy time that TensorFlow counted, what a stage or a rewrite explains
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,6 +67,7 @@ class PipelineTable:
     where: str
     written: str
     executed: str
+    rewrites: str  # "map_and_batch_fusion: map, batch → MapAndBatch; ..."
     counters: str
     rows: tuple[StageRow, ...]  # as written, source first, the unattributed time last
     flow: tuple[FlowNode, ...]
@@ -122,6 +123,7 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         where=sites.where(pipeline.call_site),
         written=one_line(pipeline.written),
         executed=one_line(pipeline.executed),
+        rewrites=one_line("; ".join(pipeline.rewrites)),
         counters=one_line(pipeline.counters),
         rows=rows if rest is None or rest <= 0 else (*rows, _unattributed_row(rest, total)),
         flow=_flow(pipeline, {stage.id: row for stage, row in zip(pipeline.stages, rows, strict=True)}),

@@ -10,12 +10,14 @@ import pytest
 
 from pipeprof.analysis.alignment import align
 from pipeprof.analysis.operational import view_pipeline
+from pipeprof.analysis.rewrites import explained_share, name_rewrites
 from pipeprof.capture.profile_maker import RunFacts
 from pipeprof.capture.session import CaptureSession
 from pipeprof.model.profile import PipelineRecord, Role
 from pipeprof.settings import Settings
 from tests.support.pipelines import EPOCHS, Case
 from tests.support.pipelines_in_a_chain import CHAINS
+from tests.support.pipelines_of_libraries import LIBRARY_CASES, LibraryCase
 from tests.support.pipelines_of_sources import SOURCES
 
 pytestmark = pytest.mark.tf
@@ -54,3 +56,22 @@ def test_every_written_stage_is_found_in_what_tensorflow_ran(case: Case, tmp_pat
         (other,) for pair in case.fused for other in reversed(pair)
     ]
     assert align(record).unexplained == []
+
+
+@pytest.mark.parametrize("case", LIBRARY_CASES, ids=lambda case: case.name)
+def test_every_node_of_a_librarys_pipeline_is_explained_by_a_stage_or_a_named_rewrite(
+    case: LibraryCase, tmp_path: Path
+) -> None:
+    record = observe(lambda: case.build(tmp_path))
+
+    alignment = align(record)
+    rewrites = name_rewrites(record, alignment)
+
+    nodes = {stage.id: alignment.nodes.get(stage.id) for stage in record.written}
+    found = [(stage.op, nodes[stage.id][0].node) for stage in record.written if nodes[stage.id]]
+    rest = iter(found)
+    assert all(wanted in rest for wanted in case.executed), found
+    assert alignment.unexplained == []
+    assert explained_share(record, alignment) == 1.0
+    assert case.rewrites <= {applied.rewrite for applied in rewrites}
+    assert all(stage.call_site.file.endswith("pipelines_of_libraries.py") for stage in record.written)
