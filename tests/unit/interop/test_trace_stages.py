@@ -85,6 +85,19 @@ def test_what_a_consumer_spends_in_an_asynchronous_stage_is_waiting_and_no_work(
     assert (found.parallelism, found.is_tuned) == (2, True)
 
 
+def test_handing_results_over_is_work_too() -> None:
+    loop = Loop(count=10, wait_ms=4)
+    threads = parallel_map(loop, work_ms=2)
+    threads["tf_data_private_threadpool__1"] = [
+        event("ExecutorDoneCallback", at + 1.5, 0.5, id=100 + index) for index, at in enumerate(loop.starts())
+    ]
+
+    found = node(only(read_windows(space(**threads))), "ParallelMapV2")
+
+    assert found.busy_s == pytest.approx(0.025)
+    assert found.function_calls == 10
+
+
 def test_ops_inside_a_function_are_summed_by_kind_without_what_is_nested() -> None:
     threads = parallel_map(Loop(count=10, wait_ms=4), work_ms=2)
     threads["tf_data_private_threadpool__2"] += [event("inner/Cast:Cast", at - 0.5, 0.25) for at in Loop(count=10).starts()]
