@@ -20,7 +20,7 @@ from pipeprof.errors import UserError
 
 COMMANDS = {
     "run": "run a script, find out why it waits for its input, and try the fixes",
-    "analyze": "diagnose a profile that TensorFlow's profiler or the TensorBoard callback wrote",
+    "analyze": "diagnose a profile that TensorFlow's profiler wrote",
     "report": "show the report of a run again",
     "rules": "list the rules",
     "explain": "explain a rule",

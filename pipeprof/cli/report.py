@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
     form.add_argument("--html", action="store_true", help="write the HTML page again and print its path")
+    form.add_argument(
+        "--tensorboard",
+        metavar="DIR",
+        type=Path,
+        help="write the run below a TensorBoard log directory, for XProf, and print where",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,13 +35,18 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeprof.diagnose import diagnose
 
     directory = find_run(arguments.run_name, arguments.output)
-    diagnosis = diagnose(directory.load())
+    profile = directory.load()
+    diagnosis = diagnose(profile)
     if arguments.json:
         from pipeprof.report.machine import to_json
 
         sys.stdout.buffer.write(to_json(diagnosis).rstrip(b"\n") + b"\n")
     elif arguments.html:
         sys.stdout.write(f"{write_html(directory, diagnosis)}\n")
+    elif arguments.tensorboard is not None:
+        from pipeprof.interop.tensorboard import write_logdir
+
+        sys.stdout.write(f"{write_logdir(profile, diagnosis, arguments.tensorboard)}\n")
     else:
         from pipeprof.report.terminal import print_report
 

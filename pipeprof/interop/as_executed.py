@@ -14,6 +14,7 @@ from pipeprof.model.profile import ExecutedStage
 
 EVENT_COST_S = 1.25e-6  # what recording one event takes; it is counted as the work of the stage that asked (1-1.5 µs seen)
 _DISTORTED = 0.2  # of a stage's own time
+_NOTABLE = 0.05  # of all work: what a stage below it costs does not matter
 
 
 def executed_stages(pipeline: TracedPipeline) -> tuple[ExecutedStage, ...]:
@@ -25,10 +26,12 @@ def executed_stages(pipeline: TracedPipeline) -> tuple[ExecutedStage, ...]:
 def distorted_stages(pipeline: TracedPipeline) -> tuple[TracedStage, ...]:
     """Return the stages whose time is to a large part that of recording the events of their inputs."""
     by_id = {stage.id: stage for stage in pipeline.stages}
+    whole = sum(stage.busy_s for stage in pipeline.stages)
     found = []
     for stage in pipeline.stages[1:]:
         events = sum(by_id[child].elements for child in stage.inputs)
-        if not stage.is_asynchronous and stage.busy_s > 0 and events * EVENT_COST_S > _DISTORTED * stage.busy_s:
+        is_worth_it = not stage.is_asynchronous and stage.busy_s > _NOTABLE * whole
+        if is_worth_it and events * EVENT_COST_S > _DISTORTED * stage.busy_s:
             found.append(stage)
     return tuple(found)
 

@@ -119,7 +119,10 @@ def _write_one(tree: _Tree, stage: TracedStage, below: tuple[str, ...]) -> str:
         lower, upper = _TWO_IN_ONE[name]
         inner = tree.add(lower, below, **_details(tree, stage, lower, kernels[:1]))
         return tree.add(upper, (inner,), **_details(tree, stage, upper, kernels[-1:]))
-    op = _reader_op(tree, stage) or _OPS.get(name) or _snake(name)
+    reader = _reader_op(tree, stage)
+    if reader is not None:
+        below = _without_names(tree, below)
+    op = reader or _OPS.get(name) or _snake(name)
     return tree.add(op, below, **_details(tree, stage, op, kernels[:1]))
 
 
@@ -131,6 +134,15 @@ def _reader_op(tree: _Tree, stage: TracedStage) -> str | None:
         return "from_generator"
     readers = inner & _READERS
     return _OPS[min(readers)] if readers and name in FAN_OUT and name != "Interleave" else None
+
+
+def _without_names(tree: _Tree, below: tuple[str, ...]) -> tuple[str, ...]:
+    """Take the slices of a list of file names back: the call that reads the files made them too."""
+    last = tree.stages[-1] if tree.stages else None
+    if last is None or below != (last.id,) or last.inputs or last.op not in {"from_tensor_slices", "from_tensors"}:
+        return below
+    tree.stages.pop()
+    return ()
 
 
 def _kernels(name: str) -> list[str]:

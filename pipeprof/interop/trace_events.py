@@ -30,6 +30,7 @@ class Kind(IntEnum):
     SUSPEND = 8  # a function gave its thread back while an op of it goes on elsewhere
     MAKE = 9  # an iterator is made
     OP = 10  # one op
+    DONE = 11  # a thread of the pool hands a function's results over: MapAndBatch copies them into the batch there
 
 
 _FIXED = {
@@ -41,6 +42,7 @@ _FIXED = {
     "InstantiatedCapturedFunction::RunInstantiated": Kind.CALL,
     "InstantiatedCapturedFunction::RunAsync": Kind.CALL_ASYNC,
     "ExecutorState::Process": Kind.PROCESS,
+    "ExecutorDoneCallback": Kind.DONE,
     "ExecutorState::ProcessAsync::Start": Kind.SUSPEND,
     MAKING_NAME: Kind.MAKE,
 }

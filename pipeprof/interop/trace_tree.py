@@ -205,9 +205,9 @@ def _buffer_by_lag(tracks: Sequence[Track], trace: Trace) -> TracedBuffer | None
     if not moves:
         return None
     length = max(taken for _, taken in moves) - min(taken for _, taken in moves)
-    held = sum(taken - made for made, taken in moves)
+    lag = sum(taken - made for made, taken in moves) / len(moves)
     return TracedBuffer(
-        mean=held / length if length else 0.0,
+        mean=lag * (len(moves) - 1) / length if length else 0.0,
         most=float(_most_at_once(moves)),
         empty_share=empty / looked,
         by_lag=True,

@@ -1,14 +1,15 @@
 """Second pass over a trace: what the threads of the pool did for each stage's function.
 
-A stage's thread that started a function only waits for it; the work is where ``ExecutorState::Process`` carries the same
-number, and what a call waited for a thread is what is left. Collects only, like the first pass.
+A stage's thread that started a function only waits for it; the work is where ``ExecutorState::Process`` and the callback
+that hands the results over carry the same number (TensorFlow's counters hold both, checked with 2.21), and what a call
+waited for a thread is what is left. Collects only, like the first pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeprof.interop.trace_events import Kind, Scan, Track, kind_of
+from pipeprof.interop.trace_events import Call, Kind, Scan, Track, kind_of
 from pipeprof.interop.xplane import Event, Line, Space
 
 
@@ -26,9 +27,10 @@ class Work:
 class _Execution:
     """One call of a function on the pool."""
 
-    first_ps: int
-    last_ps: int
+    first_ps: int | None = None  # its first piece begins
+    last_ps: int | None = None
     busy_ps: int = 0
+    handing_over_ps: int = 0
     is_suspended: bool = False
 
 
@@ -52,17 +54,20 @@ def measure_work(space: Space, found: Scan) -> Executions:
     for line in space.lines:
         _read_thread(line, found, executions, kinds)
     for number, execution in executions.by_call.items():
-        call = found.calls[number]
-        if call.owner is None:
-            continue
-        work = executions.by_owner.setdefault(call.owner, Work())
-        work.calls += 1
-        work.busy_ps += execution.busy_ps
-        waited = execution.first_ps - call.start_ps
-        if call.is_awaited and not execution.is_suspended:
-            waited = call.end_ps - call.start_ps - execution.busy_ps
-        work.slot_wait_ps += max(0, waited)
+        _add(found.calls[number], execution, executions)
     return executions
+
+
+def _add(call: Call, execution: _Execution, executions: Executions) -> None:
+    if call.owner is None or execution.first_ps is None:
+        return
+    work = executions.by_owner.setdefault(call.owner, Work())
+    work.calls += 1
+    work.busy_ps += execution.busy_ps + execution.handing_over_ps
+    waited = execution.first_ps - call.start_ps
+    if call.is_awaited and not execution.is_suspended:
+        waited = call.end_ps - call.start_ps - execution.busy_ps
+    work.slot_wait_ps += max(0, waited)
 
 
 @dataclass(slots=True)
@@ -96,26 +101,22 @@ def _read_thread(line: Line, found: Scan, executions: Executions, kinds: dict[st
 
 
 def _open_execution(event: Event, kind: Kind, stack: list[_Open], found: Scan, executions: Executions) -> None:
+    number = event.stats.get("step_id" if kind is Kind.SUSPEND else "id")
+    call = found.calls.get(number) if isinstance(number, int) else None
     if kind is Kind.PROCESS:
-        owner = _execute(event.stats.get("id"), event.start_ps, event.end_ps, found, executions)
-        stack.append(_Open(event.end_ps, owner))
-    elif kind is Kind.SUSPEND:
-        execution = executions.by_call.get(_number(event.stats.get("step_id")))
-        if execution is not None:
-            execution.is_suspended = True
-
-
-def _execute(call: object, start_ps: int, end_ps: int, found: Scan, executions: Executions) -> Track | None:
-    """Count one piece of a call's execution and return whose call it is, None where that is not known."""
-    number = _number(call)
-    made = found.calls.get(number)
-    if made is None:
-        return None
-    execution = executions.by_call.setdefault(number, _Execution(start_ps, end_ps))
-    execution.first_ps = min(execution.first_ps, start_ps)
-    execution.last_ps = max(execution.last_ps, end_ps)
-    execution.busy_ps += end_ps - start_ps
-    return made.owner
+        stack.append(_Open(event.end_ps, call.owner if call is not None else None))
+    if call is None or not isinstance(number, int):
+        return
+    execution = executions.by_call.setdefault(number, _Execution())
+    if kind is Kind.SUSPEND:
+        execution.is_suspended = True
+    elif kind is Kind.DONE:
+        execution.handing_over_ps += event.end_ps - event.start_ps
+    else:
+        first, last = execution.first_ps, execution.last_ps
+        execution.first_ps = event.start_ps if first is None else min(first, event.start_ps)
+        execution.last_ps = event.end_ps if last is None else max(last, event.end_ps)
+        execution.busy_ps += event.end_ps - event.start_ps
 
 
 def _close(stack: list[_Open], executions: Executions) -> None:
@@ -128,7 +129,3 @@ def _close(stack: list[_Open], executions: Executions) -> None:
         totals = executions.by_owner.setdefault(frame.owner, Work()).ops.setdefault(frame.op, [0, 0])
         totals[0] += 1
         totals[1] += frame.length_ps - frame.nested_ps
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -79,6 +79,10 @@ def test_the_end_of_a_run_in_words(status: int | None, text: str) -> None:
     assert end_text(run(exit_status=status)) == text
 
 
+def test_a_run_that_was_only_traced_neither_ended_nor_goes_on() -> None:
+    assert end_text(run(exit_status=None, ended="traced")) == "traced for 97 s"
+
+
 def test_a_command_can_be_typed_again() -> None:
     assert command_text(run(command=("my train.py", "--name", "a'b"))) == """'my train.py' --name 'a'"'"'b'"""
 
