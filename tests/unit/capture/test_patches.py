@@ -45,6 +45,12 @@ class Observer:
     def dataset_made(self, dataset: Any) -> None:
         self._tell("dataset", dataset.name)
 
+    def dataset_reduced(self, dataset: Any) -> None:
+        self._tell("reduced", dataset.name)
+
+    def dataset_passed(self, dataset: Any) -> None:
+        self._tell("passed", dataset.name)
+
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         self._tell("iterator", dataset, start_s)
 
@@ -73,6 +79,14 @@ class DatasetV2:
         if name == "bad":
             raise ValueError("planted")
         self.name = name
+
+    def reduce(self, start: int) -> int:
+        return start
+
+
+class DatasetSpec:
+    def _to_components(self, dataset: DatasetV2) -> str:
+        return dataset.name
 
 
 class OwnedIterator:
@@ -104,7 +118,7 @@ class TFEpochIterator:
 
 
 STAND_INS = {
-    DATASET_MODULE: {"DatasetV2": DatasetV2},
+    DATASET_MODULE: {"DatasetV2": DatasetV2, "DatasetSpec": DatasetSpec},
     ITERATOR_MODULE: {"OwnedIterator": OwnedIterator},
     MULTI_DEVICE_MODULE: {"OwnedMultiDeviceIterator": OwnedMultiDeviceIterator},
     KERAS_MODULE: {"TFEpochIterator": TFEpochIterator},
@@ -130,6 +144,8 @@ def observer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observer]:
 def originals() -> tuple[Any, ...]:
     return (
         DatasetV2.__dict__["__init__"],
+        DatasetV2.__dict__["reduce"],
+        DatasetSpec.__dict__["_to_components"],
         OwnedIterator.__dict__["__init__"],
         OwnedIterator.__dict__["_next_internal"],
         OwnedIterator.__dict__["get_next_as_optional"],
@@ -197,6 +213,15 @@ def test_data_sets_iterators_and_calls_are_told_with_their_start(observer: Obser
         ("next", 2.0, True, None),
         ("next", 3.0, True, "optional"),
     ]
+
+
+def test_a_reduction_and_an_argument_are_told_before_they_run(observer: Observer) -> None:
+    dataset = DatasetV2("train")
+
+    assert dataset.reduce(3) == 3
+    assert DatasetSpec()._to_components(dataset) == "train"
+
+    assert observer.told == [("dataset", "train"), ("reduced", "train"), ("passed", "train")]
 
 
 def test_an_iterator_over_devices_is_told_before_and_after_those_of_its_devices(observer: Observer) -> None:
