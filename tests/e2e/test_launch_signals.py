@@ -9,12 +9,22 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Runner, wait_until
 from tests.e2e.signal_scripts import COUNTS
 from tests.e2e.terminal_session import TerminalSession
 
 Write = Callable[[str, str], Path]
 Piped = Callable[..., subprocess.Popen[bytes]]
+
+STOPS_TWICE = """
+import os, signal
+for word in ("once", "twice", "over"):
+    print(word, flush=True)
+    if word != "over":
+        os.kill(os.getpid(), signal.SIGSTOP)
+"""
 
 
 class Counting:
@@ -110,3 +120,21 @@ def test_signal_that_follows_ctrl_c_is_passed_on(runner: Runner, write: Write) -
 
     session.expect("got SIGINT 2")
     session.close()
+
+
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["the group", "the supervisor"])
+def test_script_that_stops_again_at_once_stops_the_job_again(
+    send: Callable[[int, int], None], runner: Runner, write: Write, piped: Piped
+) -> None:
+    write("s.py", STOPS_TWICE)
+    process = piped(runner.profiled_words(["s.py"]), process_group=0)
+    assert process.stdout is not None
+
+    for word in (b"once\n", b"twice\n"):
+        assert process.stdout.readline() == word
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        send(process.pid, signal.SIGCONT)
+
+    assert process.stdout.readline() == b"over\n"
+    assert process.wait(60) == 0
