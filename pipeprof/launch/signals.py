@@ -64,6 +64,14 @@ class SignalRelay:
             return None
         return received
 
+    def pending(self) -> list[int]:
+        """Take the signals to be passed on that have come so far."""
+        taken = []
+        while (received := self.next(0)) is not None:
+            if received.si_signo in PASSED_ON:
+                taken.append(received.si_signo)
+        return taken
+
     def is_for_us_alone(self, received: signal.struct_siginfo) -> bool:
         """Say whether a signal was sent to the supervisor only, so that the script has to be told."""
         if received.si_signo not in PASSED_ON:

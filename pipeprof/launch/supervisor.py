@@ -108,11 +108,14 @@ class _Supervision:
         oom_before = oom_kills()
         started = time.monotonic()
         words = command_line(order)
+        early = self._relay.pending()
         self._pid = os.posix_spawn(
             words[0], words, os.environ, setsigmask=self._relay.original_mask, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ)
         )
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: the kernel would throw the status away
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in early:  # whoever they were sent to, the script was not there yet
+            os.kill(self._pid, number)
         status = self._wait()
         oom_after = oom_kills()
         return Death(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,19 @@ for word in ("once", "twice", "over"):
     print(word, flush=True)
     if word != "over":
         os.kill(os.getpid(), signal.SIGSTOP)
+"""
+SIGNALLED_AT_THE_START = """
+import os, signal, sys
+from pipeprof.cli.main import run_and_exit
+from pipeprof.launch import supervisor
+
+words = supervisor.command_line
+def signal_first(order):  # what is called last before the script's process is started
+    os.killpg(0, signal.SIGTERM)
+    return words(order)
+
+supervisor.command_line = signal_first
+run_and_exit()
 """
 
 
@@ -138,3 +152,11 @@ def test_script_that_stops_again_at_once_stops_the_job_again(
 
     assert process.stdout.readline() == b"over\n"
     assert process.wait(60) == 0
+
+
+def test_signal_that_comes_before_the_script_is_started_reaches_it(runner: Runner, write: Write, piped: Piped) -> None:
+    write("s.py", "print('started')")
+    write("main.py", SIGNALLED_AT_THE_START)
+    process = piped([sys.executable, "main.py", *runner.profiled_words(["s.py"])[3:]], process_group=0)
+
+    assert process.wait(60) == -signal.SIGTERM
