@@ -107,6 +107,22 @@ def test_signals_that_the_witness_met_in_another_order_are_not_sent_twice(runner
     assert job.end() == 2
 
 
+def test_two_signals_that_the_witness_gets_as_one_are_not_sent_twice(runner: Runner, write: Write, piped: Piped) -> None:
+    write("s.py", COUNTS)
+    job = Counting(runner.profiled_words(["s.py"]), piped)
+    witness, _ = job.children()
+    os.kill(witness, signal.SIGSTOP)
+
+    for number in (1, 2):
+        os.killpg(job.supervisor, signal.SIGUSR1)
+        job.heard(f"got SIGUSR1 {number}")
+        if number == 1:
+            wait_until(lambda: has_taken(job.supervisor, signal.SIGUSR1), "the supervisor is stuck")
+    os.kill(witness, signal.SIGCONT)
+
+    assert job.end() == 2
+
+
 def test_signal_sent_to_a_stopped_job_is_not_sent_twice(runner: Runner, write: Write, piped: Piped) -> None:
     write("s.py", COUNTS)
     job = Counting(runner.profiled_words(["s.py"]), piped)
