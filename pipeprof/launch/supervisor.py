@@ -108,11 +108,14 @@ class _Supervision:
         oom_before = oom_kills()
         started = time.monotonic()
         words = command_line(order)
+        early = self._relay.pending()
         self._pid = os.posix_spawn(
             words[0], words, os.environ, setsigmask=self._relay.original_mask, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ)
         )
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: the kernel would throw the status away
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in early:  # whoever they were sent to, the script was not there yet
+            os.kill(self._pid, number)
         status = self._wait()
         oom_after = oom_kills()
         return Death(
@@ -154,11 +157,16 @@ class _Supervision:
         stopped = time.monotonic()
         self._relay.stop_as(number)
         until = time.monotonic() + _CONTINUE_S
-        while _is_stopped(self._pid) and time.monotonic() < until:
+        while not self._has_moved() and time.monotonic() < until:
             time.sleep(0.01)
-        if _is_stopped(self._pid):  # we alone were continued
+        if not self._has_moved():  # we alone were continued
             os.kill(self._pid, signal.SIGCONT)
         self._watch.paused(time.monotonic() - stopped)
+
+    def _has_moved(self) -> bool:
+        """Say whether the process went on since its stop was learnt of, though it may have stopped again by now."""
+        changes = os.WCONTINUED | os.WSTOPPED | os.WEXITED
+        return os.waitid(os.P_PID, self._pid, changes | os.WNOHANG | os.WNOWAIT) is not None
 
     def _in_trials(self) -> bool:
         return (self._run.path / LOG_FILE).exists()
@@ -186,14 +194,6 @@ def _record_killed(run: RunDirectory, trial: TrialRecord | None, reason: str) ->
     if trial is not None:
         with contextlib.suppress(OSError):
             run.append_event(TrialEvent(event="result", at_s=time.time(), trial=killed_trial(trial, reason)))
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[:1] == ["T"]
 
 
 __all__ = ["check_command", "end_by_signal", "signal_name", "supervise"]

@@ -1,4 +1,8 @@
-"""Runs little scripts natively and under pipeprof, and interactive programs at a real terminal."""
+"""Runs little scripts natively and under pipeprof, and interactive programs at a real terminal.
+
+Python's settings in the environment of whoever runs the tests stay out: PYTHONUNBUFFERED alone makes one print several writes,
+and what a shell prints at the same terminal comes in between.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +36,8 @@ class Runner:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.output = directory.parent / "runs"
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        self.environment = {**own, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         self.environment.pop("PYTEST_CURRENT_TEST", None)
 
     def native(self, command: Sequence[str], flags: Sequence[str] = (), **options: object) -> Seen:
@@ -97,3 +103,35 @@ def write(runner: Runner) -> Callable[[str, str], Path]:
         return path
 
     return _write
+
+
+@pytest.fixture
+def piped(runner: Runner) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def _piped(words: Sequence[str], **options: object) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            words,
+            cwd=runner.directory,
+            env=runner.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            **options,  # type: ignore[call-overload]
+        )
+        processes.append(process)
+        return process
+
+    yield _piped
+    for process in processes:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < until, what
+        time.sleep(0.02)

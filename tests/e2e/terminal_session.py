@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
-import signal
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LIMIT_S = 60.0
+LEAD = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class TerminalSession:
@@ -19,10 +25,18 @@ class TerminalSession:
     def __init__(self, words: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self.seen = ""
         self._read_to = 0
-        self.pid, self._master = pty.fork()
-        if self.pid == 0:
-            os.chdir(directory)
-            os.execvpe(words[0], list(words), dict(environment))
+        self._master, terminal = os.openpty()
+        self._process = subprocess.Popen(  # not a fork of ours: other tests may have left threads, and what they hold is lost
+            [sys.executable, "-I", "-c", LEAD, *words],
+            cwd=directory,
+            env=environment,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        os.close(terminal)
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
@@ -42,11 +56,11 @@ class TerminalSession:
         until = time.monotonic() + LIMIT_S
         while time.monotonic() < until:
             self._read(time.monotonic() + 0.05)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
+            status = self._process.poll()
+            if status is not None:
                 while self._read(time.monotonic() + 0.05):
                     pass
-                return os.waitstatus_to_exitcode(status)
+                return status
         raise AssertionError(f"did not end: {self.seen!r}")
 
     def hang_up(self) -> None:
@@ -56,11 +70,8 @@ class TerminalSession:
 
     def close(self) -> None:
         os.close(self._master)
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
+        self._process.kill()
+        self._process.wait()
 
     def _read(self, until: float) -> bool:
         if not select.select([self._master], [], [], max(0.0, until - time.monotonic()))[0]:

@@ -7,34 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Runner
+from tests.e2e.conftest import Runner, wait_until
+from tests.e2e.signal_scripts import COUNTS, LINES
 from tests.e2e.terminal_session import LIMIT_S, TerminalSession
 
 Write = Callable[[str, str], Path]
 Start = Callable[[Sequence[str]], TerminalSession]
 
 SLEEPS = "import time\nprint('ready', flush=True)\nfor _ in range(600):\n    time.sleep(0.1)\n"
-COUNTS = """
-import signal, sys, time
-counts = {name: 0 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")}
-def count(number, frame):
-    counts[signal.Signals(number).name] += 1
-    print("got", signal.Signals(number).name, counts[signal.Signals(number).name], flush=True)
-for name in counts:
-    signal.signal(getattr(signal, name), count)
-print("ready", flush=True)
-for line in sys.stdin:
-    print("read", line.strip(), sum(counts.values()), flush=True)
-    if line.strip() == "end":
-        break
-sys.exit(sum(counts.values()))
-"""
 
 
 @pytest.fixture
@@ -48,38 +33,6 @@ def start(runner: Runner) -> Iterator[Start]:
     yield _start
     for session in sessions:
         session.close()
-
-
-@pytest.fixture
-def piped(runner: Runner) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def _piped(words: Sequence[str], **options: object) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            words,
-            cwd=runner.directory,
-            env=runner.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            **options,  # type: ignore[call-overload]
-        )
-        processes.append(process)
-        return process
-
-    yield _piped
-    for process in processes:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < until, what
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
@@ -135,7 +88,6 @@ def test_input_at_the_terminal_is_read_by_the_script(runner: Runner, write: Writ
     assert session.status() == 0
 
 
-@pytest.mark.interactive
 def test_ctrl_z_stops_the_job_and_fg_continues_it(runner: Runner, write: Write, start: Start) -> None:
     write("s.py", COUNTS)
     session = start(["bash", "--norc", "--noprofile", "-i"])
@@ -161,12 +113,10 @@ def test_ctrl_z_stops_the_job_and_fg_continues_it(runner: Runner, write: Write, 
     session.expect("status 1")
 
 
-@pytest.mark.interactive
 def test_script_that_ignores_ctrl_z_is_not_stopped(runner: Runner, write: Write, start: Start) -> None:
     write(
         "s.py",
-        "import signal\nsignal.signal(signal.SIGTSTP, lambda *_: print('not now', flush=True))\nprint('ready')\n"
-        "print('got', input())",
+        LINES + "signal.signal(signal.SIGTSTP, lambda *_: say('not now'))\nsay('ready')\nsay('got', next(lines()))",
     )
     session = start(["bash", "--norc", "--noprofile", "-i"])
     session.expect("prompt> ")
@@ -180,7 +130,6 @@ def test_script_that_ignores_ctrl_z_is_not_stopped(runner: Runner, write: Write,
     session.expect("got line")
 
 
-@pytest.mark.interactive
 def test_script_that_stops_itself_stops_the_job(runner: Runner, write: Write, start: Start) -> None:
     write("s.py", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\nprint('go', 'on')")
     session = start(["bash", "--norc", "--noprofile", "-i"])
@@ -189,10 +138,27 @@ def test_script_that_stops_itself_stops_the_job(runner: Runner, write: Write, st
 
     session.expect("Stopped")
     session.expect("prompt> ")
-    session.type("kill -CONT $(jobs -p); wait $(jobs -p); echo status $?\n")  # the supervisor alone is continued
+    session.type("job=$(jobs -p); kill -CONT $job\n")  # the supervisor alone is continued
 
     session.expect("go on")
+    session.type("wait $job; echo status $?\n")  # not before: bash does not wait for what it still takes for stopped
     session.expect("status 0")
+
+
+def test_kill_of_the_whole_job_reaches_the_script_once(runner: Runner, write: Write, start: Start) -> None:
+    write("s.py", COUNTS)
+    session = start(["bash", "--norc", "--noprofile", "-i"])
+    session.expect("prompt> ")
+    session.type("mkfifo p; exec 9<>p; " + " ".join(runner.profiled_words(["s.py"])) + " <&9 &\n")
+    session.expect("ready")
+
+    session.type("kill -USR1 %1\n")
+    session.expect("got SIGUSR1 1")
+    session.type("kill -TERM %1\n")
+    session.expect("got SIGTERM 1")
+    session.type("echo end >&9\n")
+
+    session.expect("read end 2")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
@@ -304,7 +270,6 @@ def test_ignored_end_of_children_does_not_lose_the_status(runner: Runner, write:
     assert seen.status == 7
 
 
-@pytest.mark.interactive
 def test_reader_that_leaves_is_met_as_under_python(runner: Runner, write: Write) -> None:
     write("s.py", "for i in range(100000):\n    print(i)")
     pipe = ["bash", "-c", '"$@" | head -1; echo ${PIPESTATUS[0]}', "bash"]
