@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeprof.advise.recommend import recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
+from pipeprof.analysis.verdict import conclude
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import TRACED, CallSite, Profile, RunInfo
@@ -41,7 +42,7 @@ def diagnose(
         run=_run(profile.run),
         steps=analysis.steps,
         resources=analysis.resources,
-        verdict=analysis.verdict,
+        verdict=conclude(analysis.verdict, judgement.findings),
         timeline=analysis.timeline,
         pipelines=tuple(_pipeline(view) for view in analysis.pipelines),
         findings=judgement.findings,

@@ -140,7 +140,8 @@ class Verdict:
     confidence: Confidence
     ceiling_speedup: float | None = None
     ceiling_low: float | None = None
-    ceiling_high: float | None = None
+    ceiling_high: float | None = None  # None beside a speed-up: no upper bound is known
+    nothing_to_fix: bool = False  # decided, and no serious finding stands; renderers say it only then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

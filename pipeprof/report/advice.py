@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Safety, Severity, Trial
 from pipeprof.model.profile import ElementsState, TrialState
 from pipeprof.report.stages import Sites
-from pipeprof.report.text import count_of, harmless, list_words, number_text, one_line
+from pipeprof.report.text import harmless, list_words, number_text, one_line
 
 _SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
 _RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
@@ -223,7 +223,7 @@ def _trial(trial: Trial, titles: Mapping[str, str]) -> str:
     numbers = "" if trial.speedup is None else units.ratio(trial.speedup)
     if numbers and trial.low is not None and trial.high is not None:
         numbers += f" ({units.ratio_interval(trial.low, trial.high)})"
-    pairs = f"in {count_of(trial.pairs, 'pair')}" if trial.pairs else ""
+    pairs = f"in {units.count_of(trial.pairs, 'pair')}" if trial.pairs else ""
     measured = " ".join(part for part in (numbers, _method(trial), pairs) if part)
     stacked = list_words([one_line(titles.get(name, name)) for name in trial.on_top_of])
     return "; ".join(part for part in (measured, reason, f"on top of: {stacked}" if stacked else "") if part)
@@ -241,7 +241,7 @@ def _elements(trial: Trial) -> str:
     note = f"; {one_line(trial.elements_note)}" if trial.elements_note else ""
     if not trial.elements_compared:
         return _ELEMENTS[trial.elements] + note
-    epochs = f" over {count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
+    epochs = f" over {units.count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
     return f"{_ELEMENTS[trial.elements]}: {trial.elements_compared:,} compared{epochs}{note}"
 
 

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from pipeprof.model.diagnosis import Diagnosis, Finding, Severity
 from pipeprof.report.terminal import print_report
-from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings, no_pipeline
+from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings
 from tests.support.diagnosis_parts import stages, train_pipeline
 
 ESCAPE = "\x1b["
@@ -100,18 +100,14 @@ def test_a_finding_that_repeats_the_verdict_is_left_out(print_at: PrintAt) -> No
     assert "PP201" in text
 
 
-def test_nothing_to_fix_is_said_with_the_bound_on_what_is_left(print_at: PrintAt) -> None:
+def test_nothing_to_fix_is_said_once_and_only_by_the_verdict(print_at: PrintAt) -> None:
     text = print_at(healthy(), 120)
+    other = replace(healthy(), verdict=replace(healthy().verdict, sentence="So it is.", nothing_to_fix=False))
 
-    assert "✓ Nothing to fix in the input pipeline: even an input that is always ready would give at most 1.03×." in text
+    assert text.count("Nothing to fix") == 1
+    assert "✓ Nothing to fix in the training input" in text
     assert "Findings" not in text
-
-
-def test_a_run_with_something_to_fix_never_says_nothing_to_fix(print_at: PrintAt) -> None:
-    serious = replace(healthy(), findings=input_bound().findings)
-
-    assert "Nothing to fix" not in print_at(serious, 80)
-    assert "Nothing to fix" not in print_at(no_pipeline(), 80)
+    assert "Nothing to fix" not in print_at(other, 80)
 
 
 def test_a_harmful_change_is_refused_and_has_no_patch(print_at: PrintAt) -> None:

@@ -50,7 +50,7 @@ def test_the_same_diagnosis_gives_the_same_sheet() -> None:
     [
         (InputBound.HIGHLY, Tone.BAD, "highly input-bound"),
         (InputBound.MODERATELY, Tone.WARNING, "moderately input-bound"),
-        (InputBound.NOT, Tone.GOOD, "not input-bound"),
+        (InputBound.NOT, Tone.WARNING, "not input-bound"),
         (InputBound.UNKNOWN, Tone.UNKNOWN, "not judged"),
     ],
 )
@@ -238,13 +238,11 @@ def test_a_confirmed_change_that_is_not_applied_by_itself_says_so() -> None:
     assert set(standing.values()) == {"", standing["r6"]}
 
 
-def test_nothing_to_fix_states_the_bound_where_there_is_one() -> None:
-    unbounded = replace(healthy().verdict, ceiling_speedup=None, ceiling_low=None, ceiling_high=None)
+def test_the_news_is_good_only_where_the_verdict_says_that_there_is_nothing_to_fix() -> None:
+    serious = replace(healthy(), verdict=replace(healthy().verdict, nothing_to_fix=False))
 
-    assert make_sheet(healthy()).nothing_to_fix.endswith("would give at most 1.03×.")
-    assert make_sheet(replace(healthy(), verdict=unbounded)).nothing_to_fix == "Nothing to fix in the input pipeline."
-    assert make_sheet(input_bound()).nothing_to_fix == ""
-    assert make_sheet(no_pipeline()).nothing_to_fix == ""
+    assert make_sheet(healthy()).headline.tone is Tone.GOOD
+    assert make_sheet(serious).headline.tone is Tone.WARNING
 
 
 def test_everything_that_was_not_measured_is_listed_once_and_what_matters_first() -> None:
