@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeprof import units
+from pipeprof.analysis.agreement import describe_doubt
 from pipeprof.analysis.grading import (
     HIGHLY,
     MAX_WIDTH,
@@ -27,6 +28,7 @@ from pipeprof.model.profile import Control
 WORTH_A_FIX = 1.05  # a ceiling below it leaves nothing to gain
 _FEW_STEPS = 10
 _STARTUP_SHARE = 0.5
+_NOTHING_LEFT = 0.999  # beyond it a quotient is a number of the clock, not of the loop
 _INPUT_BOUND = {InputBound.HIGHLY, InputBound.MODERATELY}
 _SERIOUS = {Severity.HIGH, Severity.MEDIUM}
 _NOT_ABOUT_THE_INPUT = {"PP004"}  # it tells what was not measured
@@ -36,9 +38,10 @@ _NOT_ABOUT_THE_INPUT = {"PP004"}  # it tells what was not measured
 class _Ceiling:
     """What the fastest possible input would give, as a ratio of step times."""
 
-    value: float
+    value: float | None  # None where a loop does nothing but wait: then no number bounds it
     low: float
-    high: float
+    high: float | None
+    by_run: float | None = None  # what the run's own times say, where the replay contradicts them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,7 @@ class _Case:
     steps: Steps
     view: PipelineView
     control: Control | None  # None where there is none that may be used
+    doubt: str  # why there is none, where one was measured
     ceiling: _Ceiling
     low: float  # the share of the step that is graded
     high: float
@@ -56,7 +60,7 @@ class _Case:
     @property
     def left(self) -> float:
         """The largest share of the step that an input could still give back."""
-        return 1 - 1 / max(1.0, self.ceiling.high)
+        return 1.0 if self.ceiling.high is None else 1 - 1 / max(1.0, self.ceiling.high)
 
 
 def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> Verdict:
@@ -71,7 +75,8 @@ def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> V
         steps=steps,
         view=view,
         control=usable,
-        ceiling=_ceiling(steps, usable),
+        doubt="" if control is None or usable is not None else describe_doubt(control),
+        ceiling=_ceiling(steps, view, usable),
         low=low if usable is None else usable.recoverable_low,
         high=high if usable is None else usable.recoverable_high,
         shortcomings=find_shortcomings(steps, view.record.loop.wall_s),
@@ -88,6 +93,8 @@ def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> V
         ceiling_speedup=case.ceiling.value,
         ceiling_low=case.ceiling.low,
         ceiling_high=case.ceiling.high,
+        recoverable_low=None if usable is None else usable.recoverable_low,
+        recoverable_high=None if usable is None else usable.recoverable_high,
         nothing_to_fix=bound is InputBound.NOT and limit is Limit.COMPUTE,
     )
 
@@ -135,20 +142,26 @@ def _bound(case: _Case, limit: Limit) -> InputBound:
     return InputBound.UNKNOWN if is_open else InputBound.NOT
 
 
-def _ceiling(steps: Steps, control: Control | None) -> _Ceiling:
+def _ceiling(steps: Steps, view: PipelineView, control: Control | None) -> _Ceiling:
     """Bound what any input fix can give: by the control where there is one, else by the consumer's own gaps.
 
     Without waiting a step would take its gap: ``step / gap = 1 / (1 - wait share)``. That leaves contention out (a pipeline
     that takes the model's cores), so its lower end is 1.
     """
-    if control is not None:
-        return _Ceiling(max(1.0, control.ceiling), max(1.0, control.ceiling_low), max(1.0, control.ceiling_high))
-    share, high = steps.wait_share or 0.0, steps.wait_share_high or 0.0
-    return _Ceiling(_without(share), 1.0, _without(high))
+    share, low, high = steps.wait_share or 0.0, steps.wait_share_low or 0.0, steps.wait_share_high or 0.0
+    if control is None:
+        return _Ceiling(_without(share), 1.0, _without(high))
+    replayed = _Ceiling(max(1.0, control.ceiling), max(1.0, control.ceiling_low), max(1.0, control.ceiling_high))
+    handed_over = control.ready_step_s * control.ready_wait_share / view.step_s if view.step_s else 0.0
+    least, likely = _without(low - handed_over), _without(share - handed_over)
+    if least is None or likely is None or control.ceiling_high >= least:
+        return replayed
+    return replace(replayed, high=likely, by_run=likely)
 
 
-def _without(share: float) -> float:
-    return 1.0 / max(1e-3, 1.0 - share)
+def _without(share: float) -> float | None:
+    """Return what a step would gain without that share of it, None where hardly anything would be left of it."""
+    return None if share > _NOTHING_LEFT else 1.0 / (1.0 - max(0.0, share))
 
 
 def _limit(case: _Case) -> Limit:
@@ -166,7 +179,7 @@ def _limit(case: _Case) -> Limit:
 def _confidence(case: _Case) -> Confidence:
     """Low without a control, of a short run, or where the machine is as noisy as a band is wide; high where all is narrow."""
     control = case.control
-    if control is None or case.steps.count < _FEW_STEPS or case.shortcomings:
+    if control is None or case.steps.count < _FEW_STEPS or case.shortcomings or case.ceiling.by_run is not None:
         return Confidence.LOW
     width = control.recoverable_high - control.recoverable_low
     noise = max(control.noise_high, 1 / max(control.noise_low, 1e-3)) - 1
@@ -183,18 +196,42 @@ def _share(steps: Steps) -> str:
 
 def _sentence(bound: InputBound, limit: Limit, case: _Case) -> str:
     waits = f"Training waits for its input {_share(case.steps)}"
-    gain = f"the fastest possible input would make it {units.ratio(case.ceiling.value)} as fast"
-    rest = f"at most {units.percent(case.left)} of the step is left to gain"
     if bound is InputBound.UNKNOWN:
-        return _undecided(waits, rest, limit, case)
+        return _undecided(waits, limit, case)
+    back = _had_back(bound, case)
+    doubt = _say_doubt(case)
     if bound in _INPUT_BOUND:
-        return f"{waits}: {bound.value} input-bound; {gain}."
+        return f"{waits}{back}: {bound.value} input-bound; {_gain(case.ceiling)}.{doubt}"
     if limit is Limit.CONTENTION:
-        return f"{waits}, and yet the input costs time: it takes cores from the model; {gain}."
-    return f"{waits}; {rest}."
+        return f"{waits}, and yet the input costs time: it takes cores from the model; {_gain(case.ceiling)}."
+    return f"{waits}{back}; {_rest(case)}.{doubt}"
 
 
-def _undecided(waits: str, rest: str, limit: Limit, case: _Case) -> str:
+def _had_back(bound: InputBound, case: _Case) -> str:
+    """Say the recoverable share, where it was graded and the wait alone would not have led there."""
+    if case.control is None or (bound is InputBound.NOT and band_of(case.steps.wait_share_low or 0.0) is bound):
+        return ""
+    return f", of which {units.percent_interval(case.low, case.high)} can be had back"
+
+
+def _gain(ceiling: _Ceiling) -> str:
+    if ceiling.value is None:
+        return "how much faster the fastest possible input would make it is not known"
+    gain = f"the fastest possible input would make it {units.ratio(ceiling.value)} as fast"
+    return gain if ceiling.by_run is None else f"{gain} by the replay, {units.ratio(ceiling.by_run)} by the run's own times"
+
+
+def _rest(case: _Case) -> str:
+    if case.ceiling.high is None:
+        return "how much is left to gain is not known"
+    return f"at most {units.percent(case.left)} of the step is left to gain"
+
+
+def _say_doubt(case: _Case) -> str:
+    return f" The replay is no evidence for this run: {case.doubt}." if case.doubt else ""
+
+
+def _undecided(waits: str, limit: Limit, case: _Case) -> str:
     if limit is Limit.STARTUP:
         loop = case.view.record.loop
         first, whole = units.duration(loop.first_step_s), units.duration(loop.wall_s)
@@ -203,4 +240,4 @@ def _undecided(waits: str, rest: str, limit: Limit, case: _Case) -> str:
     if short:
         so_far = f"{waits[0].lower()}{waits[1:]}"
         return f"Too short to judge: {describe_shortcomings(short)}; so far {so_far}; run more steps."
-    return f"{waits}: too uncertain to call it input-bound; {rest}; run longer to judge."
+    return f"{waits}: too uncertain to call it input-bound; {_rest(case)}; run longer to judge.{_say_doubt(case)}"

@@ -141,6 +141,10 @@ class Verdict:
     ceiling_speedup: float | None = None
     ceiling_low: float | None = None
     ceiling_high: float | None = None  # None beside a speed-up: no upper bound is known
+    recoverable_low: float | None = (
+        None  # share of the step that a ready input gives back, by replay; None: the wait was graded
+    )
+    recoverable_high: float | None = None
     nothing_to_fix: bool = False  # decided, and no serious finding stands; renderers say it only then
 
 

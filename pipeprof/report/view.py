@@ -139,16 +139,19 @@ def _ceiling(diagnosis: Diagnosis) -> str:
     if verdict.ceiling_speedup is None:
         return ""
     text = f"ceiling {units.ratio(verdict.ceiling_speedup)}"
-    if verdict.ceiling_low is None or verdict.ceiling_high is None:
+    if verdict.ceiling_low is None:
         return text
+    if verdict.ceiling_high is None:
+        return f"{text} (no upper bound)"
     return f"{text} ({units.ratio_interval(verdict.ceiling_low, verdict.ceiling_high)})"
 
 
 def _facts(diagnosis: Diagnosis) -> str:
-    return " ".join(sentence for sentence in (_loop_sentence(diagnosis.steps), _machine_sentence(diagnosis)) if sentence)
+    return " ".join(sentence for sentence in (_loop_sentence(diagnosis), _machine_sentence(diagnosis)) if sentence)
 
 
-def _loop_sentence(steps: Steps) -> str:
+def _loop_sentence(diagnosis: Diagnosis) -> str:
+    steps = diagnosis.steps
     if not steps.count:
         return "No training step was seen."
     epochs = f" in {units.count_of(steps.epochs, 'epoch')}" if steps.epochs else ""
@@ -157,7 +160,7 @@ def _loop_sentence(steps: Steps) -> str:
         within = "" if steps.p95_s is None else f", 95 % within {units.duration(steps.p95_s)}"
         parts[0] += f", median {units.duration(steps.median_s)}{within}"
     if steps.wait_share is not None:
-        parts.append(f"waiting {_wait(steps)}")
+        parts.append(f"waiting {_wait(steps)}{_had_back(diagnosis.verdict)}")
     if steps.first_batch_s is not None:
         parts.append(f"first batch after {units.duration(steps.first_batch_s)}")
     return "; ".join(parts) + "."
@@ -169,6 +172,13 @@ def _wait(steps: Steps) -> str:
         text += f" ({units.percent_interval(steps.wait_share_low, steps.wait_share_high)})"
     boundaries = f" ({units.percent(steps.boundary_wait_share)} at epoch boundaries)" if steps.boundary_wait_share else ""
     return f"{text} of the time{boundaries}"
+
+
+def _had_back(verdict: Verdict) -> str:
+    if verdict.recoverable_low is None or verdict.recoverable_high is None:
+        return ""
+    share = units.percent_interval(verdict.recoverable_low, verdict.recoverable_high)
+    return f", of which {share} can be had back: the rest is hand-over that a ready input pays too"
 
 
 def _machine_sentence(diagnosis: Diagnosis) -> str:

@@ -57,7 +57,9 @@ def test_an_interval_across_a_band_takes_the_lower_one(low: float, high: float, 
     [(0.0499, InputBound.NOT), (0.0501, InputBound.MODERATELY), (0.1999, InputBound.MODERATELY), (0.2001, InputBound.HIGHLY)],
 )
 def test_with_a_control_the_recoverable_share_is_graded_and_not_the_wait(recoverable: float, expected: InputBound) -> None:
-    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable + 0.05))
+    handed_over = {"ready_step_s": 0.04 * (1 - recoverable), "ready_wait_share": (0.5 - recoverable) / (1 - recoverable)}
+
+    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable + 0.05, **handed_over))
 
     assert verdict.input_bound is expected
 
@@ -84,11 +86,34 @@ def test_with_a_control_the_ceiling_is_the_controls_and_never_below_one() -> Non
     assert (slower.ceiling_speedup, slower.ceiling_low, slower.ceiling_high) == (1.0, 1.0, 1.0)
 
 
-def test_a_loop_that_only_ever_waits_has_a_ceiling_that_is_a_number() -> None:
-    verdict = judge(steps(1.0), view(), None)
+def test_where_the_interval_reaches_a_loop_of_nothing_but_waiting_there_is_no_upper_bound() -> None:
+    open_above = judge(steps(0.86, 0.67, 1.0), view(), None)
+    only_waits = judge(steps(1.0), view(), None)
 
-    assert verdict.ceiling_speedup is not None
-    assert verdict.ceiling_speedup <= 1000.0 + 1e-6
+    assert (open_above.ceiling_speedup, open_above.ceiling_high) == (pytest.approx(1 / 0.14), None)
+    assert (only_waits.input_bound, only_waits.ceiling_speedup, only_waits.ceiling_high) == (InputBound.HIGHLY, None, None)
+    assert "how much faster the fastest possible input would make it is not known" in only_waits.sentence
+
+
+def test_what_can_be_had_back_is_said_beside_the_wait_where_it_was_graded() -> None:
+    by_control = judge(steps(0.55, 0.45, 0.63), view(), control(0.10, 0.20))
+    by_wait = judge(steps(0.55, 0.45, 0.63), view(), None)
+
+    assert "55 % of the time (45–63 %), of which 10–20 % can be had back: moderately input-bound" in by_control.sentence
+    assert (by_control.recoverable_low, by_control.recoverable_high) == (0.10, 0.20)
+    assert "had back" not in by_wait.sentence
+    assert (by_wait.recoverable_low, by_wait.recoverable_high) == (None, None)
+
+
+def test_a_replay_that_the_runs_own_times_contradict_is_told_and_is_no_sure_one() -> None:
+    loop = view(wait_s=0.65, gap_s=0.35)
+    narrow = control(0.27, 0.31, ceiling=1.43, ceiling_low=1.42, ceiling_high=1.44, ready_step_s=0.4, ready_wait_share=0.1)
+
+    verdict = judge(steps(0.65, 0.59, 0.70), loop, narrow)
+
+    assert verdict.ceiling_high == pytest.approx(1 / (1 - 0.65 + 0.04), rel=0.02)
+    assert verdict.confidence is Confidence.LOW
+    assert "1.43× as fast by the replay, 2.56× by the run's own times" in verdict.sentence
 
 
 # --- limit -------------------------------------------------------------------------------------------------------

@@ -63,6 +63,22 @@ def test_the_headline_names_the_band(bound: InputBound, tone: Tone, tag: str) ->
     assert headline.tags == (tag, "limited by Python work between the steps", "medium confidence")
 
 
+def test_a_ceiling_without_an_upper_bound_has_no_number_for_it() -> None:
+    unbounded = replace(input_bound().verdict, ceiling_speedup=7.07, ceiling_low=1.0, ceiling_high=None)
+
+    assert "ceiling 7.07× (no upper bound)" in make_sheet(replace(input_bound(), verdict=unbounded)).headline.tags
+
+
+def test_what_can_be_had_back_stands_beside_the_wait() -> None:
+    graded = replace(input_bound().verdict, recoverable_low=0.10, recoverable_high=0.49)
+
+    assert "had back" not in make_sheet(input_bound()).facts
+    assert (
+        ", of which 10–49 % can be had back: the rest is hand-over that a ready input pays too;"
+        in make_sheet(replace(input_bound(), verdict=graded)).facts
+    )
+
+
 def test_a_killed_run_says_so_in_the_headline() -> None:
     headline = make_sheet(killed()).headline
 
