@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pipeprof.analysis.agreement import check_control
 from pipeprof.analysis.operational import view_pipeline
+from pipeprof.analysis.roles import find_longer_wait
 from pipeprof.analysis.summary import draw_timeline, summarise_resources, summarise_steps
 from pipeprof.analysis.verdict import judge
 from pipeprof.model.analysis import Analysis, PipelineView
@@ -28,7 +29,7 @@ def analyse(profile: Profile) -> Analysis:
         steps=steps,
         resources=summarise_resources(profile, record),
         timeline=draw_timeline(profile, record),
-        verdict=judge(steps, train, control),
+        verdict=judge(steps, train, control, find_longer_wait(views, train)),
         pipelines=views,
         train_id=record.id if record is not None else None,
     )

@@ -21,6 +21,7 @@ from pipeprof.analysis.grading import (
     describe_shortcomings,
     find_shortcomings,
 )
+from pipeprof.analysis.roles import LongerWait
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Confidence, Finding, InputBound, Limit, Severity, Steps, Verdict
 from pipeprof.model.profile import Control
@@ -63,8 +64,17 @@ class _Case:
         return 1.0 if self.ceiling.high is None else 1 - 1 / max(1.0, self.ceiling.high)
 
 
-def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> Verdict:
-    """Return the verdict on the training pipeline."""
+def judge(steps: Steps, view: PipelineView | None, control: Control | None, longer_wait: LongerWait | None = None) -> Verdict:
+    """Return the verdict on the training pipeline; a loop that waits longer than training is named in its sentence."""
+    verdict = _judge_training(steps, view, control)
+    if longer_wait is None:
+        return verdict
+    sentences = (longer_wait.sentence, verdict.sentence)
+    ordered = reversed(sentences) if verdict.input_bound in _INPUT_BOUND else sentences
+    return replace(verdict, nothing_to_fix=False, sentence=" ".join(ordered))
+
+
+def _judge_training(steps: Steps, view: PipelineView | None, control: Control | None) -> Verdict:
     if view is None or not steps.count:
         return _unknown("No tf.data pipeline was iterated: there is nothing to judge.")
     low, high = steps.wait_share_low, steps.wait_share_high
