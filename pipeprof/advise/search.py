@@ -209,7 +209,7 @@ class Search:
                 return
             item = waiting[0]
             tried.add(item.id)
-            why = reason or self._broken or self._why_not(item, bench)
+            why = self._why_not(item, bench, reason or self._broken)
             record = self._refused(item, why) if why else self._try_one(bench, analysis, item)
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
@@ -217,10 +217,12 @@ class Search:
     def _recommendations(self, analysis: Analysis) -> tuple[Recommendation, ...]:
         return recommend(analysis, judge(analysis).findings)
 
-    def _why_not(self, item: Recommendation, bench: _Bench) -> str:
-        """Return why a change is not tried, empty where it can be."""
+    def _why_not(self, item: Recommendation, bench: _Bench, reason: str) -> str:
+        """Return why a change is not tried, empty where it can be; ``reason`` is what holds for all that could be."""
         if item.change.kind in MANUAL:
             return item.trial.reason
+        if reason:
+            return reason
         if item.pipeline_id != bench.view.record.id:
             return "only the training pipeline is tried"
         if item.safety not in _KEPT:

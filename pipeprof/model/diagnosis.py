@@ -255,6 +255,7 @@ class Trial:
     fill_s: float | None = None
     memory_bytes: int | None = None
     on_top_of: tuple[str, ...] = ()
+    undecided: bool = False  # the budget ended before a gain was shown or ruled out; its state is no-difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

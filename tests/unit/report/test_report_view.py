@@ -7,11 +7,13 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from pipeprof.model.diagnosis import Confidence, InputBound, Limit, RuleOutcome, Stage, Verdict
+from pipeprof.model.diagnosis import Confidence, InputBound, Limit, Recommendation, RuleOutcome, Stage, Trial, Verdict
+from pipeprof.model.profile import TrialState
+from pipeprof.report.advice import Outcome
 from pipeprof.report.stages import FlowNode, PipelineTable
 from pipeprof.report.view import Tone, command_text, end_text, make_sheet
 from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, killed, many_findings, no_pipeline, with_gpu
-from tests.support.diagnosis_parts import parallel_calls, run, site, stages, train_pipeline
+from tests.support.diagnosis_parts import other_recommendations, parallel_calls, run, site, stages, train_pipeline
 
 
 def strings(value: object) -> Iterator[str]:
@@ -241,6 +243,35 @@ def test_every_outcome_of_a_trial_is_told() -> None:
             "elements the same but for their randomness: 640 compared over 2 epochs",
         ),
     }
+
+
+def undecided() -> Recommendation:
+    trial = Trial(
+        state=TrialState.NO_DIFFERENCE, speedup=1.68, low=0.74, high=3.84, pairs=3, undecided=True,
+        reason="not told apart from no change",
+    )  # fmt: skip
+    return replace(parallel_calls(), trial=trial, accepted=False)
+
+
+def test_a_trial_that_decided_nothing_is_no_trial_without_a_difference() -> None:
+    sheet = make_sheet(replace(input_bound(), recommendations=(*other_recommendations(), undecided())))
+
+    assert "1 undecided, " in sheet.advice_summary
+    (text,) = [item for item in sheet.advice if item.outcome is Outcome.UNDECIDED]
+    assert text.trial == (
+        "1.68× (0.74–3.84×) by replay in 3 pairs; not told apart from no change; "
+        "more pairs would decide it: give them time with --budget"
+    )
+    assert text.diff
+
+
+def test_why_a_change_has_no_patch_is_not_said_twice() -> None:
+    reason = "it cannot be made mechanically: it changes your own code"
+    manual = replace(parallel_calls(), diff=None, diff_reason=reason, trial=Trial(state=TrialState.NOT_TRIED, reason=reason))
+
+    (text,) = make_sheet(replace(input_bound(), recommendations=(manual,))).advice
+
+    assert (text.trial, text.diff_reason) == (reason, "")
 
 
 def test_confirmed_changes_come_first_and_harmful_ones_last() -> None:
