@@ -14,6 +14,7 @@ from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
+from pipeprof.analysis.verdict import conclude
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import TRACED, CallSite, Profile, RunInfo
@@ -43,7 +44,7 @@ def diagnose(
         run=_run(profile.run),
         steps=analysis.steps,
         resources=analysis.resources,
-        verdict=analysis.verdict,
+        verdict=conclude(analysis.verdict, judgement.findings),
         timeline=analysis.timeline,
         pipelines=tuple(_pipeline(view) for view in analysis.pipelines),
         findings=judgement.findings,

@@ -81,3 +81,8 @@ def rate(per_second: float | None, what: str = "/s") -> str:
         return NOT_MEASURED
     text = f"{float(significant(per_second, 3)):,.0f}" if per_second >= 100 else significant(per_second)
     return f"{text}{what}"
+
+
+def count_of(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 pair``, ``12 pairs``, ``1,200 steps``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

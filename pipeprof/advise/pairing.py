@@ -108,6 +108,7 @@ class Bench:
     rss_before: int | None = None
     rss_peak: int = 0
     pairs: list[tuple[Block, Block]] = field(default_factory=list)
+    same: list[tuple[Block, Block]] = field(default_factory=list)  # A/A: the baseline with itself
 
     @classmethod
     def make(cls, baseline: Factory, candidate: Factory, plan: TrialPlan, edge: Edge, pulse: Pulse) -> Bench:
@@ -137,8 +138,8 @@ class Bench:
             self.fill_s = max(0.0, self._fill(self.candidate) - before)
         self._scout()
         if self.noise is None:
-            same = [self._pair(self.baseline, self.baseline, index) for index in range(self.plan.noise_pairs)]
-            self.noise = ratio_interval([(one.step_s, two.step_s) for one, two in same]) if same else None
+            self.same = [self._pair(self.baseline, self.baseline, index) for index in range(self.plan.noise_pairs)]
+            self.noise = ratio_interval([(one.step_s, two.step_s) for one, two in self.same]) if self.same else None
 
     def add_pair(self) -> None:
         """Measure one more pair, A B or B A in turn."""

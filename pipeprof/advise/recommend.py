@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pipeprof.advise.changes import find_change
 from pipeprof.analysis.prediction import predict
+from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, TrialRecord, TrialState
@@ -82,7 +83,7 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
         pipeline_id=finding.pipeline_id,
         stage_id=finding.stage_id,
         trial=Trial(state=TrialState.NOT_TRIED, reason=_MANUAL_REASON),
-        diff_reason=f"There is no patch: {_MANUAL_REASON}.",
+        diff_reason=_MANUAL_REASON,
     )
 
 
@@ -108,6 +109,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         fill_s=record.fill_s,
         memory_bytes=record.memory_bytes,
         on_top_of=record.on_top_of,
+        undecided=_is_undecided(record),
     )
     return replace(
         recommendation,
@@ -115,6 +117,13 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         accepted=record.state is TrialState.CONFIRMED,
         break_even_epochs=_break_even(record),
     )
+
+
+def _is_undecided(record: TrialRecord) -> bool:
+    """Tell whether a trial ended without a difference that was shown, while its interval leaves room for a gain."""
+    if record.state is not TrialState.NO_DIFFERENCE:
+        return False
+    return record.high is None or record.high > 1 + NO_DIFFERENCE_BAND
 
 
 def _break_even(record: TrialRecord) -> float | None:

@@ -41,6 +41,7 @@ _CONTROL_SHARE = 0.4  # of the whole budget
 _LEAST_TRIAL_S = 6.0
 _WARM_UP_S = 0.6
 _COMPARED = 512  # elements
+_NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however quiet the machine
 _COMPARE_S = 6.0
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
 _FATAL = frozenset({ElementsState.DIFFERENT})
@@ -140,7 +141,7 @@ class Search:
         plan = TrialPlan(
             gaps=gaps_from_histogram(record.loop.gap_histogram, _GAPS, _SEED),
             cores=self._profile.run.host.cores,
-            noise_pairs=2,
+            noise_pairs=_NOISE_PAIRS,
             warm_up=WarmUp(cap_s=_WARM_UP_S),
             budget_s=max(_LEAST_TRIAL_S, self._settings.budget_s * _CONTROL_SHARE),
             epoch_steps=self._epoch_steps(view),
@@ -194,7 +195,7 @@ class Search:
             self._note(f"the ceiling was not measured: {error}")
             return None
         bench.noise = Interval((control.noise_low * control.noise_high) ** 0.5, control.noise_low, control.noise_high)
-        step_s, wait_share = _nearest_in_run(bench.view, control.baseline_step_s, control.baseline_wait_share)
+        step_s, wait_share = _mean_of_run(bench.view)
         same, why = reproduces(step_s, wait_share, control.baseline_step_s, control.baseline_wait_share, bench.noise)
         return replace(control, reproduces_run=same, reason=why)
 
@@ -208,7 +209,7 @@ class Search:
                 return
             item = waiting[0]
             tried.add(item.id)
-            why = reason or self._broken or self._why_not(item, bench)
+            why = self._why_not(item, bench, reason or self._broken)
             record = self._refused(item, why) if why else self._try_one(bench, analysis, item)
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
@@ -216,10 +217,12 @@ class Search:
     def _recommendations(self, analysis: Analysis) -> tuple[Recommendation, ...]:
         return recommend(analysis, judge(analysis).findings)
 
-    def _why_not(self, item: Recommendation, bench: _Bench) -> str:
-        """Return why a change is not tried, empty where it can be."""
+    def _why_not(self, item: Recommendation, bench: _Bench, reason: str) -> str:
+        """Return why a change is not tried, empty where it can be; ``reason`` is what holds for all that could be."""
         if item.change.kind in MANUAL:
             return item.trial.reason
+        if reason:
+            return reason
         if item.pipeline_id != bench.view.record.id:
             return "only the training pipeline is tried"
         if item.safety not in _KEPT:
@@ -354,17 +357,18 @@ def _with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -
     )
 
 
-def _nearest_in_run(view: PipelineView, step_s: float, wait_share: float) -> tuple[float, float]:
-    """Return the step and the wait share nearest to the replay's that the run itself showed, from epoch to epoch.
+def _mean_of_run(view: PipelineView) -> tuple[float, float]:
+    """Return the step and the wait share that a replay has to show: the run's means, boundaries included.
 
-    A run on a shared machine is no single number: a replay that lies between its epochs reproduces it. The first epoch holds
-    the start-up and is left out; a run of one epoch is its mean.
+    The first epoch holds the start-up and is left out, since a replay is warmed up; a run of one epoch is its mean.
     """
     epochs = [epoch for epoch in view.record.loop.epochs[1:] if epoch.elements and epoch.wall_s > 0]
-    steps = [(epoch.wall_s + epoch.creation_s) / epoch.elements for epoch in epochs] or [view.step_s or 0.0]
-    whole = (view.wait_s or 0.0) / view.step_s if view.step_s else 0.0
-    waits = [(epoch.wait_s + epoch.creation_s) / (epoch.wall_s + epoch.creation_s) for epoch in epochs] or [whole]
-    return min(max(step_s, min(steps)), max(steps)), min(max(wait_share, min(waits)), max(waits))
+    if not epochs:
+        step_s = view.step_s or 0.0
+        return step_s, (view.wait_s or 0.0) / step_s if step_s else 0.0
+    wall_s = sum(epoch.wall_s + epoch.creation_s for epoch in epochs)
+    waited_s = sum(epoch.wait_s + epoch.creation_s for epoch in epochs)
+    return wall_s / sum(epoch.elements for epoch in epochs), waited_s / wall_s
 
 
 @contextlib.contextmanager

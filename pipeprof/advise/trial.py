@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pipeprof import units
 from pipeprof.advise.guard import HungError, Pulse, run_guarded
 from pipeprof.advise.pairing import Bench, Factory, Phase, TrialPlan
-from pipeprof.advise.replay import Edge, EmptyPipelineError, StoppedError
+from pipeprof.advise.replay import Block, Edge, EmptyPipelineError, StoppedError
+from pipeprof.analysis.agreement import NOT_REPRODUCED, WAIT_TOLERANCE
 from pipeprof.analysis.significance import Interval, Judgement, SequentialTest, mean_interval, noise_margin, ratio_interval
 from pipeprof.errors import TrialError
 from pipeprof.model.profile import Control, TrialState
@@ -26,7 +27,6 @@ __all__ = ["TrialOutcome", "TrialPlan", "measure_control", "reproduces", "run_tr
 Progress = Callable[[str, float], None]
 
 STEP_TOLERANCE = 0.25
-WAIT_TOLERANCE = 0.15
 _CONTROL_PAIRS = 5
 
 
@@ -171,7 +171,8 @@ def measure_control(
 
     ``ready`` makes ``take(1).cache().repeat()`` of the loaded baseline. The recoverable share of a pair is the wait of a step
     less the ready loop's, over the baseline's step; the ceiling is the ratio of the two steps, which sees contention for the
-    cores too. Both intervals are at the plan's level, shares clipped to 0-1.
+    cores too. Both intervals are at the plan's level and not narrower than what the loop against itself scatters; shares are
+    clipped to 0-1.
 
     Raises:
         TrialError: one of the loops could not be replayed (it raised, is empty, hung, or does not fit into the budget).
@@ -203,9 +204,8 @@ def measure_control(
 
 def _control(bench: Bench, pipeline_id: str) -> Control:
     level = bench.plan.level
-    shares = [(one.wait_s / one.steps - two.wait_s / two.steps) / one.step_s for one, two in bench.pairs]
-    recoverable = mean_interval(shares, level)
-    ceiling = ratio_interval(bench.step_pairs(), level)
+    recoverable = mean_interval(_recovered(bench.pairs), level, _recovered(bench.same))
+    ceiling = ratio_interval(bench.step_pairs(), level, [(one.step_s, two.step_s) for one, two in bench.same])
     first, second = bench.baseline, bench.candidate
     noise = bench.noise or Interval(1.0, 1.0, 1.0)
     cpu = (first.mean(lambda block: block.cpu_s) or 0.0) - (second.mean(lambda block: block.cpu_s) or 0.0)
@@ -227,23 +227,28 @@ def _control(bench: Bench, pipeline_id: str) -> Control:
     )
 
 
+def _recovered(pairs: Sequence[tuple[Block, Block]]) -> list[float]:
+    return [(one.wait_s / one.steps - two.wait_s / two.steps) / one.step_s for one, two in pairs]
+
+
 def reproduces(
     run_step_s: float, run_wait_share: float, replay_step_s: float, replay_wait_share: float, noise: Interval | None = None
 ) -> tuple[bool, str]:
     """Tell whether the baseline's replay shows the run's step and wait; the text says what differs, empty when nothing does.
 
     Tolerances: the step within a factor of 1.25 times the noise margin's (a replay lacks the framework's own work between
-    steps), the wait share within 15 points plus the noise margin. Both loose: what is judged later is a ratio of two
-    replays, and a replay outside them is of another kind of loop.
+    steps), the wait share within 15 points, however noisy the machine. Both loose: what is judged later is a ratio of two
+    replays, and a replay outside them is of another kind of loop. Whether the verdict may rest on it is asked more strictly
+    (``analysis.agreement``).
     """
     margin = noise_margin(noise)
     if run_step_s <= 0 or replay_step_s <= 0:
-        return False, "replay does not reproduce the run: no step was measured"
+        return False, NOT_REPRODUCED + "no step was measured"
     factor = max(run_step_s / replay_step_s, replay_step_s / run_step_s)
     if factor > (1 + STEP_TOLERANCE) * (1 + margin):
         text = f"step {units.duration(replay_step_s)} against {units.duration(run_step_s)}"
-        return False, f"replay does not reproduce the run: {text}"
-    if abs(run_wait_share - replay_wait_share) > WAIT_TOLERANCE + margin:
+        return False, NOT_REPRODUCED + text
+    if abs(run_wait_share - replay_wait_share) > WAIT_TOLERANCE:
         text = f"waiting {units.percent(replay_wait_share)} against {units.percent(run_wait_share)}"
-        return False, f"replay does not reproduce the run: {text}"
+        return False, NOT_REPRODUCED + text
     return True, ""

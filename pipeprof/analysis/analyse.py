@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pipeprof.analysis.agreement import check_control
 from pipeprof.analysis.operational import view_pipeline
+from pipeprof.analysis.roles import find_longer_wait
 from pipeprof.analysis.summary import draw_timeline, summarise_resources, summarise_steps
 from pipeprof.analysis.verdict import judge
-from pipeprof.model.analysis import Analysis
-from pipeprof.model.profile import Profile, Role
+from pipeprof.model.analysis import Analysis, PipelineView
+from pipeprof.model.diagnosis import Steps
+from pipeprof.model.profile import Control, Profile, Role
 
 
 def analyse(profile: Profile) -> Analysis:
@@ -16,13 +21,19 @@ def analyse(profile: Profile) -> Analysis:
     train = max(training or views, key=lambda view: view.record.loop.wall_s, default=None)
     record = train.record if train is not None else None
     steps = summarise_steps(record)
+    if train is not None:
+        profile = replace(profile, controls=tuple(_checked(item, steps, train) for item in profile.controls))
     control = next((item for item in profile.controls if record is not None and item.pipeline_id == record.id), None)
     return Analysis(
         profile=profile,
         steps=steps,
         resources=summarise_resources(profile, record),
         timeline=draw_timeline(profile, record),
-        verdict=judge(steps, train, control),
+        verdict=judge(steps, train, control, find_longer_wait(views, train)),
         pipelines=views,
         train_id=record.id if record is not None else None,
     )
+
+
+def _checked(control: Control, steps: Steps, train: PipelineView) -> Control:
+    return check_control(control, steps, train) if control.pipeline_id == train.record.id else control

@@ -60,28 +60,34 @@ class Judgement:
     reason: str = ""
 
 
-def ratio_interval(pairs: Sequence[tuple[float, float]], level: float = DEFAULT_LEVEL) -> Interval:
+def ratio_interval(
+    pairs: Sequence[tuple[float, float]], level: float = DEFAULT_LEVEL, same: Sequence[tuple[float, float]] = ()
+) -> Interval:
     """Return the interval of baseline over candidate from pairs of step times measured next to each other.
 
     The logarithm of each pair's ratio is one observation, so that slow drift of the machine cancels when the order of the
     arms alternates. Fewer than ten pairs: mean and Student's t. Ten or more: Hodges-Lehmann estimate and the exact
     signed-rank interval, which a few disturbed blocks cannot move (Hollander & Wolfe, *Nonparametric Statistical Methods*,
-    section 3.2-3.3). One pair alone gives an infinite interval.
+    section 3.2-3.3). One pair alone gives an infinite interval. ``same`` are pairs of one arm with itself: they widen it.
 
     Raises:
         ValueError: there is no pair, or a time is not positive.
     """
     if not pairs:
         raise ValueError("no pairs")
-    if any(baseline <= 0 or candidate <= 0 for baseline, candidate in pairs):
+    if any(baseline <= 0 or candidate <= 0 for baseline, candidate in (*pairs, *same)):
         raise ValueError("step times must be positive")
     logs = [math.log(baseline / candidate) for baseline, candidate in pairs]
-    interval = mean_interval(logs, level)
+    interval = mean_interval(logs, level, [math.log(one / two) for one, two in same])
     return Interval(math.exp(interval.value), math.exp(interval.low), math.exp(interval.high))
 
 
-def mean_interval(values: Sequence[float], level: float = DEFAULT_LEVEL) -> Interval:
+def mean_interval(values: Sequence[float], level: float = DEFAULT_LEVEL, same: Sequence[float] = ()) -> Interval:
     """Return the interval of the centre of independent observations (see ``ratio_interval`` for the method).
+
+    A few observations can agree by chance, and their interval is then much too narrow. Observations of no difference at all
+    (``same``: an arm against itself, so that their true centre is 0) scatter likewise: both are pooled into one estimate of the
+    scatter, whose interval is returned where it is the wider one.
 
     Raises:
         ValueError: there is no observation.
@@ -94,10 +100,20 @@ def mean_interval(values: Sequence[float], level: float = DEFAULT_LEVEL) -> Inte
     if len(data) == 1:
         return Interval(float(data[0]), -math.inf, math.inf)
     if len(data) >= _SIGNED_RANK_PAIRS:
-        return _signed_rank(data, level)
-    half = _t_quantile(level, len(data) - 1) * float(data.std(ddof=1)) / math.sqrt(len(data))
-    centre = float(data.mean())
-    return Interval(centre, centre - half, centre + half)
+        interval = _signed_rank(data, level)
+    else:
+        half = _t_quantile(level, len(data) - 1) * float(data.std(ddof=1)) / math.sqrt(len(data))
+        centre = float(data.mean())
+        interval = Interval(centre, centre - half, centre + half)
+    return _widened(interval, data, np.asarray(same, dtype=float), level) if len(same) else interval
+
+
+def _widened(interval: Interval, data: NDArray[np.float64], same: NDArray[np.float64], level: float) -> Interval:
+    """Return the interval by the pooled scatter where it is wider: of ``data`` about its mean, of ``same`` about 0."""
+    degrees = len(data) - 1 + len(same)
+    squares = float(((data - data.mean()) ** 2).sum() + (same**2).sum())
+    half = _t_quantile(level, degrees) * math.sqrt(squares / degrees / len(data))
+    return Interval(interval.value, min(interval.low, interval.value - half), max(interval.high, interval.value + half))
 
 
 def _signed_rank(data: NDArray[np.float64], level: float) -> Interval:

@@ -2,57 +2,122 @@
 
 Graded on the *recoverable* share, at the low end of its interval: the wait less the wait of the same loop fed one ready
 element, which only a replay can measure. Without that control the measured wait stands in for it and the confidence is
-low. Bands as in XProf: 20 % of the step is highly, 5 % moderately input-bound.
+low. What is not decided is said to be unknown, here and nowhere else: renderers repeat, they never judge.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pipeprof import units
+from pipeprof.analysis.agreement import describe_doubt
+from pipeprof.analysis.grading import (
+    HIGHLY,
+    MAX_WIDTH,
+    MODERATELY,
+    Shortcoming,
+    band_of,
+    describe_shortcomings,
+    find_shortcomings,
+)
+from pipeprof.analysis.roles import LongerWait
 from pipeprof.model.analysis import PipelineView
-from pipeprof.model.diagnosis import Confidence, InputBound, Limit, Steps, Verdict
+from pipeprof.model.diagnosis import Confidence, Finding, InputBound, Limit, Severity, Steps, Verdict
 from pipeprof.model.profile import Control
 
-HIGHLY = 0.20
-MODERATELY = 0.05
 WORTH_A_FIX = 1.05  # a ceiling below it leaves nothing to gain
 _FEW_STEPS = 10
-_NARROW = 0.15  # of the step: the distance between the bands
 _STARTUP_SHARE = 0.5
+_NOTHING_LEFT = 0.999  # beyond it a quotient is a number of the clock, not of the loop
+_INPUT_BOUND = {InputBound.HIGHLY, InputBound.MODERATELY}
+_SERIOUS = {Severity.HIGH, Severity.MEDIUM}
+_NOT_ABOUT_THE_INPUT = {"PP004"}  # it tells what was not measured
 
 
 @dataclass(frozen=True, slots=True)
 class _Ceiling:
     """What the fastest possible input would give, as a ratio of step times."""
 
-    value: float
+    value: float | None  # None where a loop does nothing but wait: then no number bounds it
     low: float
+    high: float | None
+    by_run: float | None = None  # what the run's own times say, where the replay contradicts them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Case:
+    """Everything that the verdict rests on."""
+
+    steps: Steps
+    view: PipelineView
+    control: Control | None  # None where there is none that may be used
+    doubt: str  # why there is none, where one was measured
+    ceiling: _Ceiling
+    low: float  # the share of the step that is graded
     high: float
+    shortcomings: tuple[Shortcoming, ...]
+
+    @property
+    def left(self) -> float:
+        """The largest share of the step that an input could still give back."""
+        return 1.0 if self.ceiling.high is None else 1 - 1 / max(1.0, self.ceiling.high)
 
 
-def judge(steps: Steps, view: PipelineView | None, control: Control | None) -> Verdict:
-    """Return the verdict on the training pipeline."""
+def judge(steps: Steps, view: PipelineView | None, control: Control | None, longer_wait: LongerWait | None = None) -> Verdict:
+    """Return the verdict on the training pipeline; a loop that waits longer than training is named in its sentence."""
+    verdict = _judge_training(steps, view, control)
+    if longer_wait is None:
+        return verdict
+    sentences = (longer_wait.sentence, verdict.sentence)
+    ordered = reversed(sentences) if verdict.input_bound in _INPUT_BOUND else sentences
+    return replace(verdict, nothing_to_fix=False, sentence=" ".join(ordered))
+
+
+def _judge_training(steps: Steps, view: PipelineView | None, control: Control | None) -> Verdict:
     if view is None or not steps.count:
         return _unknown("No tf.data pipeline was iterated: there is nothing to judge.")
-    if steps.wait_share is None or steps.wait_share_low is None or steps.wait_share_high is None:
-        return _unknown(f"Too little was seen to judge: {steps.count} steps.")
+    low, high = steps.wait_share_low, steps.wait_share_high
+    if steps.wait_share is None or low is None or high is None:
+        return _unknown(f"Too little was seen to judge: {units.count_of(steps.count, 'step')}.")
     usable = control if control is not None and control.reproduces_run else None
-    recoverable = usable.recoverable_low if usable is not None else steps.wait_share_low
-    bound = _band(recoverable)
-    ceiling = _ceiling(steps, usable)
-    limit = _limit(bound, steps, view, ceiling, usable)
+    case = _Case(
+        steps=steps,
+        view=view,
+        control=usable,
+        doubt="" if control is None or usable is not None else describe_doubt(control),
+        ceiling=_ceiling(steps, view, usable),
+        low=low if usable is None else usable.recoverable_low,
+        high=high if usable is None else usable.recoverable_high,
+        shortcomings=find_shortcomings(steps, view.record.loop.wall_s),
+    )
+    limit = _limit(case)
+    bound = _bound(case, limit)
     if view.record.loop.in_background:
         return _of_a_feeder(bound, limit, steps)
     return Verdict(
         input_bound=bound,
-        limit=limit,
-        sentence=_sentence(bound, limit, steps, ceiling, view),
-        confidence=_confidence(steps, usable),
-        ceiling_speedup=ceiling.value,
-        ceiling_low=ceiling.low,
-        ceiling_high=ceiling.high,
+        limit=Limit.UNKNOWN if bound is InputBound.UNKNOWN and limit is not Limit.STARTUP else limit,
+        sentence=_sentence(bound, limit, case),
+        confidence=_confidence(case),
+        ceiling_speedup=case.ceiling.value,
+        ceiling_low=case.ceiling.low,
+        ceiling_high=case.ceiling.high,
+        recoverable_low=None if usable is None else usable.recoverable_low,
+        recoverable_high=None if usable is None else usable.recoverable_high,
+        nothing_to_fix=bound is InputBound.NOT and limit is Limit.COMPUTE,
     )
+
+
+def conclude(verdict: Verdict, findings: Sequence[Finding]) -> Verdict:
+    """Return the verdict in the light of the findings: with a serious one there is something to fix all the same."""
+    if not verdict.nothing_to_fix:
+        return verdict
+    codes = dict.fromkeys(item.code for item in findings if item.severity in _SERIOUS and item.code not in _NOT_ABOUT_THE_INPUT)
+    if codes:
+        return replace(verdict, nothing_to_fix=False, sentence=f"{verdict.sentence} But see {' and '.join(codes)}.")
+    rest = verdict.sentence[0].lower() + verdict.sentence[1:]
+    return replace(verdict, sentence=f"Nothing to fix in the training input: {rest}")
 
 
 def _of_a_feeder(bound: InputBound, limit: Limit, steps: Steps) -> Verdict:
@@ -61,11 +126,10 @@ def _of_a_feeder(bound: InputBound, limit: Limit, steps: Steps) -> Verdict:
     A feeder that always waits for its pipeline never waits for a full queue, so whatever reads the queue is input-bound; how
     much faster that could be is not seen.
     """
-    share = units.percent(steps.wait_share)
-    interval = units.percent_interval(steps.wait_share_low or 0.0, steps.wait_share_high or 0.0)
-    loop = f"The thread that reads the pipeline waits for it {share} of the time ({interval})"
+    loop = f"The thread that reads the pipeline waits for it {_share(steps)}"
     end = "what training in another thread waits for is not seen."
-    judged = f"{bound.value} input-bound" if bound is not InputBound.NOT else "the pipeline keeps up with it"
+    words = {InputBound.NOT: "the pipeline keeps up with it", InputBound.UNKNOWN: "too little was seen to judge it"}
+    judged = words.get(bound, f"{bound.value} input-bound")
     return Verdict(input_bound=bound, limit=limit, sentence=f"{loop}: {judged}; {end}", confidence=Confidence.LOW)
 
 
@@ -73,65 +137,117 @@ def _unknown(sentence: str) -> Verdict:
     return Verdict(input_bound=InputBound.UNKNOWN, limit=Limit.UNKNOWN, sentence=sentence, confidence=Confidence.LOW)
 
 
-def _band(share: float) -> InputBound:
-    if share >= HIGHLY:
-        return InputBound.HIGHLY
-    return InputBound.MODERATELY if share >= MODERATELY else InputBound.NOT
+def _bound(case: _Case, limit: Limit) -> InputBound:
+    """Return the band, unknown where the run does not decide it.
+
+    Too few steps, or a start that took most of the run, decide nothing. In a short or a noisy run waiting can be certain, its
+    absence cannot: what is seen early is not what a long run does, and much may be left to gain.
+    """
+    if limit is Limit.STARTUP or any(item.name == "steps" for item in case.shortcomings):
+        return InputBound.UNKNOWN
+    bound = band_of(case.low)
+    if bound is not InputBound.NOT or limit is Limit.CONTENTION:
+        return bound
+    is_open = bool(case.shortcomings) or max(case.left, case.high) >= HIGHLY
+    return InputBound.UNKNOWN if is_open else InputBound.NOT
 
 
-def _ceiling(steps: Steps, control: Control | None) -> _Ceiling:
+def _ceiling(steps: Steps, view: PipelineView, control: Control | None) -> _Ceiling:
     """Bound what any input fix can give: by the control where there is one, else by the consumer's own gaps.
 
     Without waiting a step would take its gap: ``step / gap = 1 / (1 - wait share)``. That leaves contention out (a pipeline
     that takes the model's cores), so its lower end is 1.
     """
-    if control is not None:
-        return _Ceiling(max(1.0, control.ceiling), max(1.0, control.ceiling_low), max(1.0, control.ceiling_high))
-    share, high = steps.wait_share or 0.0, steps.wait_share_high or 0.0
-    return _Ceiling(_without(share), 1.0, _without(high))
+    share, low, high = steps.wait_share or 0.0, steps.wait_share_low or 0.0, steps.wait_share_high or 0.0
+    if control is None:
+        return _Ceiling(_without(share), 1.0, _without(high))
+    replayed = _Ceiling(max(1.0, control.ceiling), max(1.0, control.ceiling_low), max(1.0, control.ceiling_high))
+    handed_over = control.ready_step_s * control.ready_wait_share / view.step_s if view.step_s else 0.0
+    least, likely = _without(low - handed_over), _without(share - handed_over)
+    if least is None or likely is None or control.ceiling_high >= least:
+        return replayed
+    return replace(replayed, high=likely, by_run=likely)
 
 
-def _without(share: float) -> float:
-    return 1.0 / max(1e-3, 1.0 - share)
+def _without(share: float) -> float | None:
+    """Return what a step would gain without that share of it, None where hardly anything would be left of it."""
+    return None if share > _NOTHING_LEFT else 1.0 / (1.0 - max(0.0, share))
 
 
-def _limit(bound: InputBound, steps: Steps, view: PipelineView, ceiling: _Ceiling, control: Control | None) -> Limit:
-    loop = view.record.loop
+def _limit(case: _Case) -> Limit:
+    loop = case.view.record.loop
     startup = loop.first_step_s or 0.0
     if loop.wall_s > 0 and startup / loop.wall_s > _STARTUP_SHARE:
         return Limit.STARTUP
-    if bound in {InputBound.HIGHLY, InputBound.MODERATELY}:
+    if band_of(case.low) in _INPUT_BOUND:
         return Limit.INPUT
-    if control is not None and ceiling.low >= WORTH_A_FIX and (steps.wait_share or 0.0) < MODERATELY:
+    if case.control is not None and case.ceiling.low >= WORTH_A_FIX and (case.steps.wait_share or 0.0) < MODERATELY:
         return Limit.CONTENTION
     return Limit.COMPUTE
 
 
-def _confidence(steps: Steps, control: Control | None) -> Confidence:
-    """Low without a control or where the machine is as noisy as a band is wide; high only where everything is narrow."""
-    if control is None or steps.count < _FEW_STEPS:
+def _confidence(case: _Case) -> Confidence:
+    """Low without a control, of a short run, or where the machine is as noisy as a band is wide; high where all is narrow."""
+    control = case.control
+    if control is None or case.steps.count < _FEW_STEPS or case.shortcomings or case.ceiling.by_run is not None:
         return Confidence.LOW
     width = control.recoverable_high - control.recoverable_low
     noise = max(control.noise_high, 1 / max(control.noise_low, 1e-3)) - 1
     if noise > HIGHLY:
         return Confidence.LOW
-    is_narrow = width < _NARROW and noise < _NARROW
-    return Confidence.HIGH if is_narrow and steps.count >= 10 * _FEW_STEPS else Confidence.MEDIUM
+    is_narrow = width < MAX_WIDTH and noise < MAX_WIDTH
+    return Confidence.HIGH if is_narrow and case.steps.count >= 10 * _FEW_STEPS else Confidence.MEDIUM
 
 
-def _sentence(bound: InputBound, limit: Limit, steps: Steps, ceiling: _Ceiling, view: PipelineView) -> str:
-    share = units.percent(steps.wait_share)
+def _share(steps: Steps) -> str:
     interval = units.percent_interval(steps.wait_share_low or 0.0, steps.wait_share_high or 0.0)
-    waits = f"Training waits for its input {share} of the time ({interval})"
-    gain = f"the fastest possible input would make it {units.ratio(ceiling.value)} as fast"
-    if limit is Limit.STARTUP:
-        first, whole = units.duration(view.record.loop.first_step_s), units.duration(view.record.loop.wall_s)
-        return f"Start-up rules: the first step took {first} of {whole}; run longer to judge the rest."
-    if bound in {InputBound.HIGHLY, InputBound.MODERATELY}:
-        return f"{waits}: {bound.value} input-bound; {gain}."
-    rest = f"at most {units.percent(1 - 1 / max(1.0, ceiling.high))} of the step is left to gain"
+    return f"{units.percent(steps.wait_share)} of the time ({interval})"
+
+
+def _sentence(bound: InputBound, limit: Limit, case: _Case) -> str:
+    waits = f"Training waits for its input {_share(case.steps)}"
+    if bound is InputBound.UNKNOWN:
+        return _undecided(waits, limit, case)
+    back = _had_back(bound, case)
+    doubt = _say_doubt(case)
+    if bound in _INPUT_BOUND:
+        return f"{waits}{back}: {bound.value} input-bound; {_gain(case.ceiling)}.{doubt}"
     if limit is Limit.CONTENTION:
-        return f"{waits}, and yet the input costs time: it takes cores from the model; {gain}."
-    if 1 - 1 / max(1.0, ceiling.high) >= HIGHLY:
-        return f"{waits}: too uncertain to call it input-bound; {rest}; run longer to judge."
-    return f"Nothing to fix in the input pipeline: {waits[0].lower()}{waits[1:]}, {rest}."
+        return f"{waits}, and yet the input costs time: it takes cores from the model; {_gain(case.ceiling)}."
+    return f"{waits}{back}; {_rest(case)}.{doubt}"
+
+
+def _had_back(bound: InputBound, case: _Case) -> str:
+    """Say the recoverable share, where it was graded and the wait alone would not have led there."""
+    if case.control is None or (bound is InputBound.NOT and band_of(case.steps.wait_share_low or 0.0) is bound):
+        return ""
+    return f", of which {units.percent_interval(case.low, case.high)} can be had back"
+
+
+def _gain(ceiling: _Ceiling) -> str:
+    if ceiling.value is None:
+        return "how much faster the fastest possible input would make it is not known"
+    gain = f"the fastest possible input would make it {units.ratio(ceiling.value)} as fast"
+    return gain if ceiling.by_run is None else f"{gain} by the replay, {units.ratio(ceiling.by_run)} by the run's own times"
+
+
+def _rest(case: _Case) -> str:
+    if case.ceiling.high is None:
+        return "how much is left to gain is not known"
+    return f"at most {units.percent(case.left)} of the step is left to gain"
+
+
+def _say_doubt(case: _Case) -> str:
+    return f" The replay is no evidence for this run: {case.doubt}." if case.doubt else ""
+
+
+def _undecided(waits: str, limit: Limit, case: _Case) -> str:
+    if limit is Limit.STARTUP:
+        loop = case.view.record.loop
+        first, whole = units.duration(loop.first_step_s), units.duration(loop.wall_s)
+        return f"Start-up rules: the first step took {first} of {whole}; run longer to judge the rest."
+    short = [item for item in case.shortcomings if item.name != "wait_interval_width"]
+    if short:
+        so_far = f"{waits[0].lower()}{waits[1:]}"
+        return f"Too short to judge: {describe_shortcomings(short)}; so far {so_far}; run more steps."
+    return f"{waits}: too uncertain to call it input-bound; {_rest(case)}; run longer to judge.{_say_doubt(case)}"

@@ -140,7 +140,12 @@ class Verdict:
     confidence: Confidence
     ceiling_speedup: float | None = None
     ceiling_low: float | None = None
-    ceiling_high: float | None = None
+    ceiling_high: float | None = None  # None beside a speed-up: no upper bound is known
+    recoverable_low: float | None = (
+        None  # share of the step that a ready input gives back, by replay; None: the wait was graded
+    )
+    recoverable_high: float | None = None
+    nothing_to_fix: bool = False  # decided, and no serious finding stands; renderers say it only then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,6 +257,7 @@ class Trial:
     fill_s: float | None = None
     memory_bytes: int | None = None
     on_top_of: tuple[str, ...] = ()
+    undecided: bool = False  # the budget ended before a gain was shown or ruled out; its state is no-difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

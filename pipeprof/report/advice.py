@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Safety, Severity, Trial
 from pipeprof.model.profile import ElementsState, TrialState
 from pipeprof.report.stages import Sites
-from pipeprof.report.text import count_of, harmless, list_words, number_text, one_line
+from pipeprof.report.text import harmless, list_words, number_text, one_line
 
 _SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
 _RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     """What a reader needs to know of a recommendation at first sight."""
 
     CONFIRMED = "confirmed"
+    UNDECIDED = "undecided"
     NOT_TRIED = "not tried"
     NO_DIFFERENCE = "no difference"
     REFUSED = "refused"
@@ -141,7 +142,11 @@ def sort_findings(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 def sort_advice(advice: tuple[Recommendation, ...]) -> tuple[Recommendation, ...]:
     """Return what was confirmed first, then what was not tried, then what did not help; else as given."""
     order = list(Outcome)
-    return tuple(sorted(advice, key=lambda item: (order.index(_OUTCOMES[item.trial.state]), not item.accepted)))
+    return tuple(sorted(advice, key=lambda item: (order.index(_outcome(item.trial)), not item.accepted)))
+
+
+def _outcome(trial: Trial) -> Outcome:
+    return Outcome.UNDECIDED if trial.undecided else _OUTCOMES[trial.state]
 
 
 def _evidence_row(item: Evidence) -> EvidenceRow:
@@ -178,7 +183,7 @@ def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -
     return AdviceText(
         id=one_line(item.id),
         title=one_line(item.title),
-        outcome=_OUTCOMES[trial.state],
+        outcome=_outcome(trial),
         standing=_standing(item),
         where=sites.where(item.call_site),
         path=sites.path(item.call_site),
@@ -192,7 +197,7 @@ def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -
         elements_differ=trial.elements is ElementsState.DIFFERENT,
         costs=_costs(item),
         diff=tuple(harmless(line) for line in (item.diff or "").rstrip("\n").split("\n")) if item.diff else (),
-        diff_reason=one_line(item.diff_reason),
+        diff_reason="" if item.diff_reason == trial.reason else one_line(item.diff_reason),
         predicted_interval=None if predicted is None else _interval(predicted.speedup, predicted.low, predicted.high),
         trial_interval=_interval(trial.speedup, trial.low, trial.high),
         noise_interval=_interval(1.0, trial.noise_low, trial.noise_high),
@@ -223,10 +228,11 @@ def _trial(trial: Trial, titles: Mapping[str, str]) -> str:
     numbers = "" if trial.speedup is None else units.ratio(trial.speedup)
     if numbers and trial.low is not None and trial.high is not None:
         numbers += f" ({units.ratio_interval(trial.low, trial.high)})"
-    pairs = f"in {count_of(trial.pairs, 'pair')}" if trial.pairs else ""
+    pairs = f"in {units.count_of(trial.pairs, 'pair')}" if trial.pairs else ""
     measured = " ".join(part for part in (numbers, _method(trial), pairs) if part)
     stacked = list_words([one_line(titles.get(name, name)) for name in trial.on_top_of])
-    return "; ".join(part for part in (measured, reason, f"on top of: {stacked}" if stacked else "") if part)
+    more = "more pairs would decide it: give them time with --budget" if trial.undecided else ""
+    return "; ".join(part for part in (measured, reason, f"on top of: {stacked}" if stacked else "", more) if part)
 
 
 def _method(trial: Trial) -> str:
@@ -241,7 +247,7 @@ def _elements(trial: Trial) -> str:
     note = f"; {one_line(trial.elements_note)}" if trial.elements_note else ""
     if not trial.elements_compared:
         return _ELEMENTS[trial.elements] + note
-    epochs = f" over {count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
+    epochs = f" over {units.count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
     return f"{_ELEMENTS[trial.elements]}: {trial.elements_compared:,} compared{epochs}{note}"
 
 

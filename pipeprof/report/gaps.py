@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.diagnosis import Diagnosis, Pipeline
 from pipeprof.report.stages import Sites
-from pipeprof.report.text import call_text, count_of, list_words, one_line
+from pipeprof.report.text import call_text, list_words, one_line
 
 _SEEN_ENOUGH = 0.95
 _NAMED_STAGES = 4
@@ -78,9 +78,9 @@ def _pipeline_gaps(pipeline: Pipeline, sites: Sites) -> list[Gap]:
 def _machine_gaps(diagnosis: Diagnosis) -> list[Gap]:
     resources = diagnosis.resources
     quiet = [one_line(gpu.name) for gpu in resources.gpus if gpu.sm_share is None]
-    gaps = [Gap(text=f"Load of {count_of(len(quiet), 'GPU')}: {list_words(list(dict.fromkeys(quiet)))}")] if quiet else []
+    gaps = [Gap(text=f"Load of {units.count_of(len(quiet), 'GPU')}: {list_words(list(dict.fromkeys(quiet)))}")] if quiet else []
     if diagnosis.run.host.gpus and not resources.gpus:
-        gaps.append(Gap(text=f"Load of {count_of(len(diagnosis.run.host.gpus), 'GPU')}: no sample was taken"))
+        gaps.append(Gap(text=f"Load of {units.count_of(len(diagnosis.run.host.gpus), 'GPU')}: no sample was taken"))
     if not diagnosis.run.host.gpus and not resources.gpus:
         gaps.append(Gap(text="GPU: none was found", minor=True))
     missing = [

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
+from pipeprof import units
 from pipeprof.report.stages import PipelineTable, StageRow
 from pipeprof.report.terminal_layout import Block, hanging, padded, plain
-from pipeprof.report.text import count_of
 
 _MAX_ROWS = 12
 _GAP = 2
@@ -48,7 +48,7 @@ def stage_lines(table: PipelineTable, width: int) -> Block:
         line.rstrip()
     hidden = len(table.rows) - len(rows)
     if hidden:
-        block.append(Text(f"  … {count_of(hidden, 'quicker stage')} in the full report", "dim"))
+        block.append(Text(f"  … {units.count_of(hidden, 'quicker stage')} in the full report", "dim"))
     if table.bottleneck:
         mark_text = Text(f"{_MARK}bottleneck: ", "bold red")
         block += hanging(Text(table.bottleneck_limit, "bold red"), width, "  ", first=mark_text)

@@ -16,12 +16,13 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from pipeprof import units
 from pipeprof.model.diagnosis import Diagnosis
 from pipeprof.report.advice import AdviceText, FindingText, Outcome
 from pipeprof.report.stage_table import stage_lines
 from pipeprof.report.stages import PipelineTable
 from pipeprof.report.terminal_layout import Block, hanging, plain
-from pipeprof.report.text import count_of, one_line
+from pipeprof.report.text import one_line
 from pipeprof.report.view import Sheet, Tone, make_sheet
 from pipeprof.store import DEFAULT_ROOT, HTML_FILE, PROFILE_FILE
 
@@ -37,6 +38,7 @@ _TONE_STYLES = {Tone.GOOD: "bold green", Tone.WARNING: "bold yellow", Tone.BAD: 
 _SEVERITY_STYLES = {"high": "bold red", "medium": "bold yellow", "low": "bold", "info": "bold cyan"}
 _OUTCOME_MARKS = {
     Outcome.CONFIRMED: ("✓", "bold green"),
+    Outcome.UNDECIDED: ("?", "bold cyan"),
     Outcome.NOT_TRIED: ("?", "bold cyan"),
     Outcome.NO_DIFFERENCE: ("=", "bold"),
     Outcome.REFUSED: ("✗", "bold red"),
@@ -141,13 +143,13 @@ def _pipelines(sheet: Sheet, width: int) -> Iterator[Block]:
     for other in others[:_MAX_OTHERS]:
         block += hanging(Text(_in_short(other), "dim"), width, "    ", first=Text("  also seen: ", "dim"))
     if len(others) > _MAX_OTHERS:
-        block.append(Text(f"  … {count_of(len(others) - _MAX_OTHERS, 'more pipeline')} in the full report", "dim"))
+        block.append(Text(f"  … {units.count_of(len(others) - _MAX_OTHERS, 'more pipeline')} in the full report", "dim"))
     yield block
 
 
 def _in_short(table: PipelineTable) -> str:
     where = f" at {table.where}" if table.where else ""
-    stages = count_of(sum(not row.unattributed for row in table.rows), "stage")
+    stages = units.count_of(sum(not row.unattributed for row in table.rows), "stage")
     slowest = f"; bottleneck {table.bottleneck}, {table.bottleneck_limit}" if table.bottleneck else ""
     return f"{table.title}{where}, {stages}{slowest}"
 
@@ -158,9 +160,6 @@ def _heading(title: str, note: str, width: int) -> Text:
 
 
 def _findings(sheet: Sheet, width: int) -> Iterator[Block]:
-    if sheet.nothing_to_fix:
-        mark = Text("✓ ", _TONE_STYLES[Tone.GOOD])
-        yield hanging(Text(sheet.nothing_to_fix, style="bold green"), width, "  ", first=mark)
     shown = sheet.key_findings[:_MAX_FINDINGS]
     if not shown:
         return
@@ -203,7 +202,7 @@ def _recommendation(item: AdviceText, width: int) -> Block:
     block += hanging(Text(notes), width, "    ")
     block += _labelled("predicted", item.predicted, "", width)
     block += _proof(item, width)
-    if item.diff and item.outcome in {Outcome.CONFIRMED, Outcome.NOT_TRIED}:
+    if item.diff and item.outcome in {Outcome.CONFIRMED, Outcome.UNDECIDED, Outcome.NOT_TRIED}:
         return block + _diff(item, width)
     if item.diff_reason and not item.diff:
         block += _labelled("no patch", item.diff_reason, "dim", width)
@@ -228,7 +227,7 @@ def _diff(item: AdviceText, width: int) -> Block:
         block += hanging(Text(line, style=style), width, "      ", first=Text("    "))
     hidden = len(item.diff) - _MAX_DIFF_LINES
     if hidden > 0:
-        block.append(Text(f"    … {count_of(hidden, 'more line')} in the full report", style="dim"))
+        block.append(Text(f"    … {units.count_of(hidden, 'more line')} in the full report", style="dim"))
     return block
 
 
@@ -237,7 +236,7 @@ def _gaps(sheet: Sheet, width: int) -> Block:
     hidden = len(sheet.gaps) - len(major[:_MAX_GAPS])
     block = [_heading("Not measured", f"{hidden} more in the full report" if hidden and major else "", width)]
     if not major:
-        return [_heading("Not measured", f"{count_of(hidden, 'minor value')}, listed in the full report", width)]
+        return [_heading("Not measured", f"{units.count_of(hidden, 'minor value')}, listed in the full report", width)]
     for gap in major[:_MAX_GAPS]:
         block += hanging(Text(gap.text), width, "    ", first=Text("  - "))
     return block

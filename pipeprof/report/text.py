@@ -97,8 +97,3 @@ def number_text(value: float) -> str:
 def keep_together(text: str, glue: str = "\N{NO-BREAK SPACE}") -> str:
     """Return ``text`` with ``glue`` for each space at which a line must not break: between a number and its unit."""
     return _UNIT_SPACE.sub(glue, text)
-
-
-def count_of(number: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun: ``1 pair``, ``12 pairs``, ``1,200 steps``."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

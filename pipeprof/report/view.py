@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Diagnosis, Gpu, InputBound, Limit, Run, Severity, Steps
+from pipeprof.model.diagnosis import Diagnosis, Gpu, InputBound, Limit, Run, Steps, Verdict
 from pipeprof.model.profile import TRACED, Role
 from pipeprof.report.advice import AdviceText, FindingText, Outcome, advice_text, finding_text, sort_advice, sort_findings
 from pipeprof.report.gaps import Gap, find_gaps
 from pipeprof.report.stages import PipelineTable, Sites, pipeline_table
-from pipeprof.report.text import count_of, one_line
+from pipeprof.report.text import one_line
 
 _TOLD_ELSEWHERE = {"PP004", "PP101", "PP102"}  # their findings say what the verdict and "not measured" say
 _ROLES = {Role.TRAIN: 0, Role.VALIDATION: 1, Role.OTHER: 2}
-_SERIOUS = {Severity.HIGH, Severity.MEDIUM}
 
 
 class Tone(StrEnum):
@@ -36,7 +35,7 @@ class Tone(StrEnum):
 _TONES = {
     InputBound.HIGHLY: Tone.BAD,
     InputBound.MODERATELY: Tone.WARNING,
-    InputBound.NOT: Tone.GOOD,
+    InputBound.NOT: Tone.WARNING,  # good only where the verdict says that there is nothing to fix
     InputBound.UNKNOWN: Tone.UNKNOWN,
 }
 _BOUNDS = {
@@ -88,7 +87,6 @@ class Sheet:
     pipelines: tuple[PipelineTable, ...]  # training first
     findings: tuple[FindingText, ...]  # most severe first
     key_findings: tuple[FindingText, ...]  # without those that repeat what is told elsewhere
-    nothing_to_fix: str  # a sentence, empty where there is something to fix or nothing is known
     advice: tuple[AdviceText, ...]
     advice_summary: str
     gaps: tuple[Gap, ...]
@@ -109,7 +107,6 @@ def make_sheet(diagnosis: Diagnosis) -> Sheet:
         pipelines=tuple(pipeline_table(item, sites) for item in pipelines),
         findings=findings,
         key_findings=tuple(item for item in findings if item.code not in _TOLD_ELSEWHERE),
-        nothing_to_fix=_nothing_to_fix(diagnosis),
         advice=advice,
         advice_summary=_advice_summary(advice),
         gaps=find_gaps(diagnosis, sites),
@@ -127,10 +124,14 @@ def _headline(diagnosis: Diagnosis) -> Headline:
     tags = (band, limit, _ceiling(diagnosis), f"{verdict.confidence} confidence")
     died = (diagnosis.run.exit_status or 0) < 0
     return Headline(
-        tone=Tone.BAD if died else _TONES[verdict.input_bound],
+        tone=Tone.BAD if died else _tone(verdict),
         sentence=one_line(verdict.sentence),
         tags=(*((end_text(diagnosis.run),) if died else ()), *(tag for tag in tags if tag)),
     )
+
+
+def _tone(verdict: Verdict) -> Tone:
+    return Tone.GOOD if verdict.nothing_to_fix else _TONES[verdict.input_bound]
 
 
 def _ceiling(diagnosis: Diagnosis) -> str:
@@ -138,36 +139,28 @@ def _ceiling(diagnosis: Diagnosis) -> str:
     if verdict.ceiling_speedup is None:
         return ""
     text = f"ceiling {units.ratio(verdict.ceiling_speedup)}"
-    if verdict.ceiling_low is None or verdict.ceiling_high is None:
+    if verdict.ceiling_low is None:
         return text
+    if verdict.ceiling_high is None:
+        return f"{text} (no upper bound)"
     return f"{text} ({units.ratio_interval(verdict.ceiling_low, verdict.ceiling_high)})"
 
 
-def _nothing_to_fix(diagnosis: Diagnosis) -> str:
-    verdict = diagnosis.verdict
-    serious = any(item.severity in _SERIOUS and item.code not in _TOLD_ELSEWHERE for item in diagnosis.findings)
-    if verdict.input_bound is not InputBound.NOT or serious:
-        return ""
-    bound = verdict.ceiling_high if verdict.ceiling_high is not None else verdict.ceiling_speedup
-    if bound is None:
-        return "Nothing to fix in the input pipeline."
-    return f"Nothing to fix in the input pipeline: even an input that is always ready would give at most {units.ratio(bound)}."
-
-
 def _facts(diagnosis: Diagnosis) -> str:
-    return " ".join(sentence for sentence in (_loop_sentence(diagnosis.steps), _machine_sentence(diagnosis)) if sentence)
+    return " ".join(sentence for sentence in (_loop_sentence(diagnosis), _machine_sentence(diagnosis)) if sentence)
 
 
-def _loop_sentence(steps: Steps) -> str:
+def _loop_sentence(diagnosis: Diagnosis) -> str:
+    steps = diagnosis.steps
     if not steps.count:
         return "No training step was seen."
-    epochs = f" in {count_of(steps.epochs, 'epoch')}" if steps.epochs else ""
-    parts = [count_of(steps.count, "step") + epochs]
+    epochs = f" in {units.count_of(steps.epochs, 'epoch')}" if steps.epochs else ""
+    parts = [units.count_of(steps.count, "step") + epochs]
     if steps.median_s is not None:
         within = "" if steps.p95_s is None else f", 95 % within {units.duration(steps.p95_s)}"
         parts[0] += f", median {units.duration(steps.median_s)}{within}"
     if steps.wait_share is not None:
-        parts.append(f"waiting {_wait(steps)}")
+        parts.append(f"waiting {_wait(steps)}{_had_back(diagnosis.verdict)}")
     if steps.first_batch_s is not None:
         parts.append(f"first batch after {units.duration(steps.first_batch_s)}")
     return "; ".join(parts) + "."
@@ -181,11 +174,18 @@ def _wait(steps: Steps) -> str:
     return f"{text} of the time{boundaries}"
 
 
+def _had_back(verdict: Verdict) -> str:
+    if verdict.recoverable_low is None or verdict.recoverable_high is None:
+        return ""
+    share = units.percent_interval(verdict.recoverable_low, verdict.recoverable_high)
+    return f", of which {share} can be had back: the rest is hand-over that a ready input pays too"
+
+
 def _machine_sentence(diagnosis: Diagnosis) -> str:
     resources, host = diagnosis.resources, diagnosis.run.host
     parts = []
     if resources.cpu_share is not None:
-        parts.append(f"CPU {units.percent(resources.cpu_share)} of {count_of(host.cores, 'core')}")
+        parts.append(f"CPU {units.percent(resources.cpu_share)} of {units.count_of(host.cores, 'core')}")
     if resources.rss_peak_bytes is not None:
         limit = resources.memory_limit_bytes
         of_limit = "" if limit is None else f" of {units.byte_count(limit)}"
@@ -206,7 +206,7 @@ def _advice_summary(advice: tuple[AdviceText, ...]) -> str:
 def _rules_summary(diagnosis: Diagnosis) -> str:
     outcomes = dict.fromkeys(rule.outcome for rule in diagnosis.rules)
     counts = [f"{sum(rule.outcome == outcome for rule in diagnosis.rules)} {one_line(outcome)}" for outcome in outcomes]
-    return f"{count_of(len(diagnosis.rules), 'rule')}: {', '.join(counts)}" if counts else ""
+    return f"{units.count_of(len(diagnosis.rules), 'rule')}: {', '.join(counts)}" if counts else ""
 
 
 def _run_facts(diagnosis: Diagnosis) -> tuple[Fact, ...]:
@@ -227,7 +227,7 @@ def _run_facts(diagnosis: Diagnosis) -> tuple[Fact, ...]:
         Fact(name="Started", value=one_line(run.started_at)),
         Fact(name="Ended", value=end_text(run)),
         Fact(name="Versions", value=named + (f" on {one_line(versions.keras_backend)}" if versions.keras_backend else "")),
-        Fact(name="CPU", value=count_of(host.cores, "core") + quota + model),
+        Fact(name="CPU", value=units.count_of(host.cores, "core") + quota + model),
         Fact(name="Memory", value=units.byte_count(host.memory_bytes) + limit),
         *(Fact(name="GPU", value=_gpu(gpu)) for gpu in diagnosis.resources.gpus),
         Fact(name="Capture", value=f"{units.percent(run.capture_overhead_share)} of the run's time"),

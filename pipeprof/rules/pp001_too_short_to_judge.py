@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeprof import units
+from pipeprof.analysis.grading import MAX_WIDTH, MIN_STEPS, MIN_WALL_S, describe_shortcomings, find_shortcomings
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, InputBound, Severity
 from pipeprof.rules.base import Parameters, Rule, parameter
 from pipeprof.rules.needs import Need
 
@@ -19,9 +19,9 @@ from pipeprof.rules.needs import Need
 class TooShortParameters(Parameters):
     """Thresholds of PP001."""
 
-    min_steps: int = parameter(20, unit="steps", low=2, high=10_000, doc="fewer steps are too few")
-    min_wall_s: float = parameter(3.0, unit="s", low=0.1, high=3600, doc="a shorter loop is too short")
-    max_width: float = parameter(0.15, unit="share of the step", low=0.01, high=1, doc="a wider wait interval is too wide")
+    min_steps: int = parameter(MIN_STEPS, unit="steps", low=2, high=10_000, doc="fewer steps are too few")
+    min_wall_s: float = parameter(MIN_WALL_S, unit="s", low=0.1, high=3600, doc="a shorter loop is too short")
+    max_width: float = parameter(MAX_WIDTH, unit="share of the step", low=0.01, high=1, doc="a wider wait interval is too wide")
 
 
 class TooShortToJudge(Rule[TooShortParameters]):
@@ -30,7 +30,7 @@ class TooShortToJudge(Rule[TooShortParameters]):
     What it looks for:
         A training loop of few steps or few seconds, or one whose interval of
         the wait share is wider than the "moderately input-bound" band
-        (5-20 % of the step).
+        (5-20 % of the step) and does not lie above it as a whole.
 
     Why it costs time:
         It costs nothing by itself. But in its first seconds TensorFlow traces
@@ -42,8 +42,9 @@ class TooShortToJudge(Rule[TooShortParameters]):
         iterators' lives, and the interval of the wait share over the steps.
 
     When it is wrong:
-        A job that really is that short is judged as it is: then the verdict
-        stands, with its interval.
+        A job that really is that short is judged as it is: where it waits for
+        certain the verdict stands, at low confidence. "Nothing to fix" is never
+        said of it.
 
     What to do:
         Run more steps: several hundred, and at least two epochs, so that the
@@ -67,38 +68,23 @@ class TooShortToJudge(Rule[TooShortParameters]):
         train = analysis.train
         if train is None:
             return
-        evidence = _find_shortcomings(analysis, train.record.loop.wall_s, params)
-        if evidence:
-            reasons = "; ".join(_say(item) for item in evidence)
+        found = find_shortcomings(
+            analysis.steps,
+            train.record.loop.wall_s,
+            min_steps=params.min_steps,
+            min_wall_s=params.min_wall_s,
+            max_width=params.max_width,
+        )
+        if found:
+            is_open = analysis.verdict.input_bound is InputBound.UNKNOWN
+            head = "Too short to judge" if is_open else "Too short to be sure of the verdict"
             yield self.report(
-                f"Too short to judge: {reasons}. What is seen this early is not what a long run does; run more steps.",
+                f"{head}: {describe_shortcomings(found)}. What is seen this early is not what a long run does; run more steps.",
                 severity=Severity.INFO,
                 confidence=Confidence.HIGH,
                 pipeline=train,
-                evidence=evidence,
+                evidence=[
+                    Evidence(name=item.name, value=item.value, unit=item.unit, threshold=item.threshold, n=analysis.steps.count)
+                    for item in found
+                ],
             )
-
-
-def _find_shortcomings(analysis: Analysis, wall_s: float, params: TooShortParameters) -> list[Evidence]:
-    steps = analysis.steps
-    found = []
-    if steps.count < params.min_steps:
-        found.append(Evidence(name="steps", value=steps.count, unit="steps", threshold=params.min_steps, n=steps.count))
-    if wall_s < params.min_wall_s:
-        found.append(Evidence(name="loop_wall_s", value=wall_s, unit="s", threshold=params.min_wall_s, n=steps.count))
-    if steps.wait_share_low is not None and steps.wait_share_high is not None:
-        width = steps.wait_share_high - steps.wait_share_low
-        if width > params.max_width:
-            found.append(
-                Evidence(name="wait_interval_width", value=width, unit="share", threshold=params.max_width, n=steps.count)
-            )
-    return found
-
-
-def _say(item: Evidence) -> str:
-    value, threshold = float(item.value or 0), float(item.threshold or 0)
-    if item.name == "steps":
-        return f"{value:.0f} steps were seen, {threshold:.0f} are needed"
-    if item.name == "loop_wall_s":
-        return f"the loop ran for {units.duration(value)}, {units.duration(threshold)} are needed"
-    return f"the share of waiting is known to within {units.percent(value)} only, {units.percent(threshold)} are needed"

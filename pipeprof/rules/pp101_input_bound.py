@@ -76,8 +76,10 @@ class InputIsTheLimit(Rule[Parameters]):
 def _describe_ceiling(verdict: Verdict) -> str:
     if verdict.ceiling_speedup is None:
         return ""
+    if verdict.ceiling_high is None:
+        return f" An input that is always ready would make it {units.ratio(verdict.ceiling_speedup)} as fast or more."
     interval = ""
-    if verdict.ceiling_low is not None and verdict.ceiling_high is not None:
+    if verdict.ceiling_low is not None:
         interval = f" ({units.ratio_interval(verdict.ceiling_low, verdict.ceiling_high)})"
     return f" An input that is always ready would make it at most {units.ratio(verdict.ceiling_speedup)} as fast{interval}."
 

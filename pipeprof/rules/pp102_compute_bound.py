@@ -6,30 +6,22 @@ The one idea: a healthy input pipeline is a result, told with its headroom. It n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
-from pipeprof.model.diagnosis import Evidence, Finding, InputBound, Limit, Severity
-from pipeprof.rules.base import Parameters, Rule, describe_wait, parameter
+from pipeprof.model.diagnosis import Evidence, Finding, Severity
+from pipeprof.rules.base import Parameters, Rule, describe_wait
 from pipeprof.rules.needs import Need
 
 _LARGE = 10.0  # beyond it the exact headroom says nothing more
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ComputeBoundParameters(Parameters):
-    """Thresholds of PP102."""
-
-    max_ceiling: float = parameter(1.05, unit="ratio", low=1, high=2, doc="a ceiling below this is nothing to gain")
-
-
-class ComputeIsTheLimit(Rule[ComputeBoundParameters]):
+class ComputeIsTheLimit(Rule[Parameters]):
     """Compute-bound.
 
     What it looks for:
-        A verdict of "not input-bound", or a ceiling below 1.05: even an input
-        that is always ready would make training less than 5 % faster.
+        A verdict of "not input-bound" that is decided: even an input that is
+        always ready would give little.
 
     Why it costs time:
         It does not: the input keeps up, and work on it would be wasted.
@@ -60,18 +52,17 @@ class ComputeIsTheLimit(Rule[ComputeBoundParameters]):
     code = "PP102"
     name = "compute-bound"
     needs = (Need.TRAINING, Need.VERDICT)
-    parameters = ComputeBoundParameters
 
-    def check(self, analysis: Analysis, params: ComputeBoundParameters) -> Iterator[Finding]:
+    def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape
         """Yield one finding where the input keeps up."""
         train = analysis.train
-        if train is None or not _keeps_up(analysis, params):
+        if train is None or not analysis.verdict.nothing_to_fix:
             return
         headroom = _find_headroom(train)
         evidence = [Evidence(name="wait_share", value=analysis.steps.wait_share, unit="share", n=analysis.steps.count)]
         ceiling = analysis.verdict.ceiling_speedup
         if ceiling is not None:
-            evidence.append(Evidence(name="ceiling_speedup", value=ceiling, unit="ratio", threshold=params.max_ceiling))
+            evidence.append(Evidence(name="ceiling_speedup", value=ceiling, unit="ratio"))
         if headroom is not None:
             evidence.append(Evidence(name="headroom", value=headroom, unit="ratio"))
         yield self.report(
@@ -82,16 +73,6 @@ class ComputeIsTheLimit(Rule[ComputeBoundParameters]):
             pipeline=train,
             evidence=evidence,
         )
-
-
-def _keeps_up(analysis: Analysis, params: ComputeBoundParameters) -> bool:
-    verdict = analysis.verdict
-    if verdict.limit in {Limit.CONTENTION, Limit.STARTUP}:
-        return False
-    if verdict.input_bound is InputBound.NOT:
-        return True
-    is_unknown = verdict.input_bound is InputBound.UNKNOWN
-    return is_unknown and verdict.ceiling_speedup is not None and verdict.ceiling_speedup < params.max_ceiling
 
 
 def _find_headroom(train: PipelineView) -> float | None:

@@ -164,6 +164,7 @@ class Scene:
         view = self._pipeline(profile.pipelines[0])
         ceiling = self.ceiling if self.ceiling is not None else self.step_s / self.gap_s
         bound = self.input_bound or _band(self.wait_share)
+        limit = self.limit or (Limit.COMPUTE if bound is InputBound.NOT else Limit.INPUT)
         return Analysis(
             profile=profile,
             steps=Steps(
@@ -178,12 +179,13 @@ class Scene:
             timeline=(),
             verdict=Verdict(
                 input_bound=bound,
-                limit=self.limit or (Limit.COMPUTE if bound is InputBound.NOT else Limit.INPUT),
+                limit=limit,
                 sentence="",
                 confidence=self.confidence,
                 ceiling_speedup=None if bound is InputBound.UNKNOWN and self.ceiling is None else ceiling,
                 ceiling_low=ceiling * 0.9,
                 ceiling_high=ceiling * 1.1,
+                nothing_to_fix=bound is InputBound.NOT and limit is Limit.COMPUTE,
             ),
             pipelines=(view,),
             train_id=view.record.id if self.has_train else None,

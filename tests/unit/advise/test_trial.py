@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -444,6 +445,24 @@ def test_a_replay_reproduces_the_run_within_its_tolerances(
 
     assert verdict is expected
     assert bool(reason) is not expected
+
+
+def test_noise_does_not_excuse_another_share_of_waiting():
+    noisy = Interval(1.0, 0.39, 4.63)
+
+    assert reproduces(0.04, 0.57, 0.04, 0.43, noisy)[0]
+    assert not reproduces(0.04, 0.57, 0.04, 0.41, noisy)[0]
+
+
+def test_the_control_is_as_uncertain_as_the_loop_against_itself(world: _World):
+    waits = itertools.cycle([0.03] * 40 + [0.06] * 40)
+    baseline, ready = _Pipeline(world, (0.0,)), _Pipeline(world, (0.002,))
+    baseline.on_element = lambda _index: setattr(world, "now", world.now + next(waits))
+
+    control = measure_control(lambda: baseline, lambda: ready, PLAN, "p0", STOP, edge=world.edge)
+
+    assert control.noise_high / control.noise_low > 1.1
+    assert math.log(control.ceiling_high / control.ceiling_low) > 0.1
 
 
 def test_noise_widens_the_tolerances():

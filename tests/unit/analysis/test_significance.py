@@ -214,3 +214,32 @@ def test_looking_five_times_does_not_confirm_identical_arms_more_often_than_clai
 
     assert states.count(TrialState.CONFIRMED) / 600 <= 0.05  # one side of the 10 % that the level leaves
     assert states.count(TrialState.WORSE) / 600 <= 0.05
+
+
+def test_a_few_pairs_that_agree_by_chance_are_as_uncertain_as_the_loop_against_itself():
+    agreeing = [(0.0157, 0.01098), (0.0157, 0.01101), (0.0157, 0.01096)]
+    same = [(0.0157, 0.0157 / 1.62), (0.0157, 0.0157 / 0.96)]
+
+    alone, widened = ratio_interval(agreeing), ratio_interval(agreeing, same=same)
+
+    assert alone.high - alone.low < 0.02
+    assert widened.value == alone.value
+    assert widened.low < 1.15
+    assert widened.high > 1.75
+
+
+def test_a_quiet_loop_against_itself_does_not_narrow_what_scatters():
+    pairs = [(0.02, 0.010), (0.02, 0.014), (0.02, 0.012)]
+
+    assert ratio_interval(pairs, same=[(0.02, 0.02), (0.02, 0.02)]) == ratio_interval(pairs)
+
+
+def test_the_pooled_interval_covers_what_it_says():
+    generator = np.random.default_rng(7)
+    covered = 0
+    for _ in range(400):
+        noise = generator.normal(scale=0.2, size=5)
+        interval = mean_interval([0.3 + value for value in noise[:3]], same=list(noise[3:]))
+        covered += interval.low <= 0.3 <= interval.high
+
+    assert covered >= 0.88 * 400

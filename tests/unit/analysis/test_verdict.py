@@ -8,9 +8,9 @@ import pytest
 
 from pipeprof.analysis.operational import view_pipeline
 from pipeprof.analysis.summary import summarise_steps
-from pipeprof.analysis.verdict import judge
+from pipeprof.analysis.verdict import conclude, judge
 from pipeprof.model.analysis import PipelineView
-from pipeprof.model.diagnosis import Confidence, InputBound, Limit, Steps, Verdict
+from pipeprof.model.diagnosis import Confidence, Finding, InputBound, Limit, Severity, Steps, Verdict
 from tests.support.builders import control
 from tests.support.trees import chain, loop_with_boundaries, record, steady_loop
 
@@ -47,7 +47,7 @@ def test_the_bands_begin_at_5_and_at_20_percent(share: float, expected: InputBou
     assert band(share) is expected
 
 
-@pytest.mark.parametrize(("low", "high", "expected"), [(0.19, 0.30, InputBound.MODERATELY), (0.04, 0.30, InputBound.NOT)])
+@pytest.mark.parametrize(("low", "high", "expected"), [(0.19, 0.30, InputBound.MODERATELY), (0.04, 0.15, InputBound.NOT)])
 def test_an_interval_across_a_band_takes_the_lower_one(low: float, high: float, expected: InputBound) -> None:
     assert band(low, high) is expected
 
@@ -57,7 +57,9 @@ def test_an_interval_across_a_band_takes_the_lower_one(low: float, high: float, 
     [(0.0499, InputBound.NOT), (0.0501, InputBound.MODERATELY), (0.1999, InputBound.MODERATELY), (0.2001, InputBound.HIGHLY)],
 )
 def test_with_a_control_the_recoverable_share_is_graded_and_not_the_wait(recoverable: float, expected: InputBound) -> None:
-    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable + 0.05))
+    handed_over = {"ready_step_s": 0.04 * (1 - recoverable), "ready_wait_share": (0.5 - recoverable) / (1 - recoverable)}
+
+    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable + 0.05, **handed_over))
 
     assert verdict.input_bound is expected
 
@@ -84,11 +86,34 @@ def test_with_a_control_the_ceiling_is_the_controls_and_never_below_one() -> Non
     assert (slower.ceiling_speedup, slower.ceiling_low, slower.ceiling_high) == (1.0, 1.0, 1.0)
 
 
-def test_a_loop_that_only_ever_waits_has_a_ceiling_that_is_a_number() -> None:
-    verdict = judge(steps(1.0), view(), None)
+def test_where_the_interval_reaches_a_loop_of_nothing_but_waiting_there_is_no_upper_bound() -> None:
+    open_above = judge(steps(0.86, 0.67, 1.0), view(), None)
+    only_waits = judge(steps(1.0), view(), None)
 
-    assert verdict.ceiling_speedup is not None
-    assert verdict.ceiling_speedup <= 1000.0 + 1e-6
+    assert (open_above.ceiling_speedup, open_above.ceiling_high) == (pytest.approx(1 / 0.14), None)
+    assert (only_waits.input_bound, only_waits.ceiling_speedup, only_waits.ceiling_high) == (InputBound.HIGHLY, None, None)
+    assert "how much faster the fastest possible input would make it is not known" in only_waits.sentence
+
+
+def test_what_can_be_had_back_is_said_beside_the_wait_where_it_was_graded() -> None:
+    by_control = judge(steps(0.55, 0.45, 0.63), view(), control(0.10, 0.20))
+    by_wait = judge(steps(0.55, 0.45, 0.63), view(), None)
+
+    assert "55 % of the time (45–63 %), of which 10–20 % can be had back: moderately input-bound" in by_control.sentence
+    assert (by_control.recoverable_low, by_control.recoverable_high) == (0.10, 0.20)
+    assert "had back" not in by_wait.sentence
+    assert (by_wait.recoverable_low, by_wait.recoverable_high) == (None, None)
+
+
+def test_a_replay_that_the_runs_own_times_contradict_is_told_and_is_no_sure_one() -> None:
+    loop = view(wait_s=0.65, gap_s=0.35)
+    narrow = control(0.27, 0.31, ceiling=1.43, ceiling_low=1.42, ceiling_high=1.44, ready_step_s=0.4, ready_wait_share=0.1)
+
+    verdict = judge(steps(0.65, 0.59, 0.70), loop, narrow)
+
+    assert verdict.ceiling_high == pytest.approx(1 / (1 - 0.65 + 0.04), rel=0.02)
+    assert verdict.confidence is Confidence.LOW
+    assert "1.43× as fast by the replay, 2.56× by the run's own times" in verdict.sentence
 
 
 # --- limit -------------------------------------------------------------------------------------------------------
@@ -109,11 +134,11 @@ def test_a_first_step_that_took_half_of_the_run_rules_it(first_step_s: float, ex
 
 
 def test_an_input_that_never_lets_wait_and_yet_costs_time_takes_the_models_cores() -> None:
-    contended = control(0.0, 0.2, ceiling=1.2, ceiling_low=1.06, ceiling_high=1.3)
+    contended = control(0.0, 0.1, ceiling=1.1, ceiling_low=1.06, ceiling_high=1.2)
 
     assert limit(judge(steps(0.01), view(), contended)) is Limit.CONTENTION
     assert limit(judge(steps(0.06), view(), contended)) is Limit.COMPUTE
-    assert limit(judge(steps(0.01), view(), control(0.0, 0.2, ceiling_low=1.04))) is Limit.COMPUTE
+    assert limit(judge(steps(0.01), view(), control(0.0, 0.1, ceiling_low=1.04))) is Limit.COMPUTE
 
 
 def test_waiting_at_nothing_but_the_boundaries_is_input_bound() -> None:
@@ -168,13 +193,69 @@ def test_the_sentence_begins_with_the_share_and_its_interval() -> None:
     assert "highly input-bound" in sentence
 
 
-def test_nothing_to_fix_is_said_only_where_little_can_be_left() -> None:
-    narrow = judge(steps(0.01, 0.0, 0.02), view(), None).sentence
-    wide = judge(steps(0.2, 0.0, 0.5), view(), None).sentence
+@pytest.mark.parametrize(
+    ("planted", "details", "words"),
+    [
+        (steps(0.2, 0.0, 0.5), {}, "too uncertain to call it input-bound; at most 50 % of the step is left to gain"),
+        (steps(0.16, 0.002, 0.46), {}, "too uncertain"),
+        (steps(0.08, 0.01, 0.17), {}, "too uncertain"),
+        (steps(0.004, 0.0, 0.009, count=3), {}, "3 steps were seen, 20 are needed"),
+        (steps(0.9, 0.88, 0.92, count=19), {}, "19 steps were seen, 20 are needed"),
+        (steps(0.03, 0.02, 0.05), {"wall_s": 2.9}, "the loop ran for 2.9 s, 3.0 s are needed; so far training waits"),
+        (steps(0.42, 0.23, 0.69), {"first_step_s": 3.6, "wall_s": 6.9}, "Start-up rules"),
+    ],
+)
+def test_what_the_run_does_not_decide_is_unknown_and_never_nothing_to_fix(
+    planted: Steps, details: dict[str, float], words: str
+) -> None:
+    verdict = conclude(judge(planted, view(**details), None), ())
 
-    assert narrow.startswith("Nothing to fix in the input pipeline")
-    assert "Nothing to fix" not in wide
-    assert "50 % of the step is left to gain" in wide
+    assert (verdict.input_bound, verdict.confidence) == (InputBound.UNKNOWN, Confidence.LOW)
+    assert words in verdict.sentence
+    assert not verdict.nothing_to_fix
+    assert "Nothing to fix" not in verdict.sentence
+
+
+def test_waiting_that_is_certain_stands_in_a_short_run() -> None:
+    verdict = judge(steps(0.6, 0.5, 0.7), view(wall_s=2.0, first_step_s=0.1), None)
+
+    assert (verdict.input_bound, verdict.confidence) == (InputBound.HIGHLY, Confidence.LOW)
+
+
+def test_a_ceiling_that_reaches_far_leaves_it_open_though_the_share_is_small() -> None:
+    verdict = judge(steps(0.04, 0.03, 0.05), view(), control(0.0, 0.04, ceiling=1.0, ceiling_low=0.8, ceiling_high=2.0))
+
+    assert verdict.input_bound is InputBound.UNKNOWN
+
+
+def finding(code: str, severity: Severity) -> Finding:
+    return Finding(code=code, name="", severity=severity, confidence=Confidence.HIGH, message="")
+
+
+@pytest.mark.parametrize(
+    ("findings", "is_said"),
+    [
+        ((), True),
+        ((finding("PP102", Severity.INFO), finding("PP201", Severity.LOW), finding("PP004", Severity.MEDIUM)), True),
+        ((finding("PP402", Severity.MEDIUM),), False),
+        ((finding("PP401", Severity.HIGH),), False),
+    ],
+)
+def test_nothing_to_fix_is_said_only_where_the_verdict_says_so_and_no_serious_finding_stands(
+    findings: tuple[Finding, ...], is_said: bool
+) -> None:
+    verdict = conclude(judge(steps(0.01, 0.0, 0.02), view(), None), findings)
+
+    assert verdict.nothing_to_fix is is_said
+    assert verdict.sentence.startswith("Nothing to fix in the training input: training waits for its input 1 %") is is_said
+    assert [item.code in verdict.sentence for item in findings] == [not is_said] * len(findings)
+
+
+def test_neither_waiting_nor_contention_is_nothing_to_fix() -> None:
+    contended = control(0.0, 0.1, ceiling=1.1, ceiling_low=1.06, ceiling_high=1.2)
+
+    assert not judge(steps(0.3), view(), None).nothing_to_fix
+    assert not judge(steps(0.01), view(), contended).nothing_to_fix
 
 
 def test_start_up_and_contention_are_said() -> None:

@@ -13,9 +13,10 @@ import pytest
 from rich.cells import cell_len
 
 from pipeprof.model.diagnosis import Diagnosis, Finding, Severity
+from pipeprof.model.profile import TrialState
 from pipeprof.report.terminal import print_report
-from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings, no_pipeline
-from tests.support.diagnosis_parts import stages, train_pipeline
+from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings
+from tests.support.diagnosis_parts import parallel_calls, stages, train_pipeline
 
 ESCAPE = "\x1b["
 PrintAt = Callable[[Diagnosis, int], str]
@@ -100,18 +101,14 @@ def test_a_finding_that_repeats_the_verdict_is_left_out(print_at: PrintAt) -> No
     assert "PP201" in text
 
 
-def test_nothing_to_fix_is_said_with_the_bound_on_what_is_left(print_at: PrintAt) -> None:
+def test_nothing_to_fix_is_said_once_and_only_by_the_verdict(print_at: PrintAt) -> None:
     text = print_at(healthy(), 120)
+    other = replace(healthy(), verdict=replace(healthy().verdict, sentence="So it is.", nothing_to_fix=False))
 
-    assert "✓ Nothing to fix in the input pipeline: even an input that is always ready would give at most 1.03×." in text
+    assert text.count("Nothing to fix") == 1
+    assert "✓ Nothing to fix in the training input" in text
     assert "Findings" not in text
-
-
-def test_a_run_with_something_to_fix_never_says_nothing_to_fix(print_at: PrintAt) -> None:
-    serious = replace(healthy(), findings=input_bound().findings)
-
-    assert "Nothing to fix" not in print_at(serious, 80)
-    assert "Nothing to fix" not in print_at(no_pipeline(), 80)
+    assert "Nothing to fix" not in print_at(other, 80)
 
 
 def test_a_harmful_change_is_refused_and_has_no_patch(print_at: PrintAt) -> None:
@@ -220,3 +217,12 @@ def test_commands_name_an_older_run_and_a_run_elsewhere_but_not_the_newest(tmp_p
     assert "pipeprof report 20260301-old --json" in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260301-old")
     assert "pipeprof report --json" in printed(input_bound(), io.StringIO(), tmp_path / "reports" / "20260302-new")
     assert "pipeprof report 'my runs/x' --json" in printed(input_bound(), io.StringIO(), tmp_path / "my runs" / "x")
+
+
+def test_the_patch_of_an_undecided_trial_is_shown(print_at: PrintAt) -> None:
+    trial = replace(parallel_calls().trial, state=TrialState.NO_DIFFERENCE, speedup=1.68, low=0.74, high=3.84, undecided=True)
+    text = print_at(replace(input_bound(), recommendations=(replace(parallel_calls(), trial=trial, accepted=False),)), 80)
+
+    assert "? UNDECIDED" in text
+    assert "NO DIFFERENCE" not in text
+    assert "+    ds = ds.map(decode, num_parallel_calls=tf.data.AUTOTUNE)" in text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeprof.report.text import call_text, count_of, harmless, keep_together, list_words, number_text, one_line, short_paths
+from pipeprof import units
+from pipeprof.report.text import call_text, harmless, keep_together, list_words, number_text, one_line, short_paths
 from tests.support.diagnosis_parts import CHAIN, site
 
 
@@ -68,7 +69,7 @@ def test_words_and_counts_read_as_a_sentence() -> None:
     assert list_words([]) == ""
     assert list_words(["a"]) == "a"
     assert list_words(["a", "b", "c"]) == "a, b and c"
-    assert [count_of(1, "pair"), count_of(1200, "step")] == ["1 pair", "1,200 steps"]
+    assert [units.count_of(1, "pair"), units.count_of(1200, "step")] == ["1 pair", "1,200 steps"]
     assert [number_text(7.0), number_text(1.44), number_text(13184)] == ["7", "1.4", "13,184"]
 
 

@@ -7,11 +7,13 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from pipeprof.model.diagnosis import Confidence, InputBound, Limit, RuleOutcome, Stage, Verdict
+from pipeprof.model.diagnosis import Confidence, InputBound, Limit, Recommendation, RuleOutcome, Stage, Trial, Verdict
+from pipeprof.model.profile import TrialState
+from pipeprof.report.advice import Outcome
 from pipeprof.report.stages import FlowNode, PipelineTable
 from pipeprof.report.view import Tone, command_text, end_text, make_sheet
 from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, killed, many_findings, no_pipeline, with_gpu
-from tests.support.diagnosis_parts import parallel_calls, run, site, stages, train_pipeline
+from tests.support.diagnosis_parts import other_recommendations, parallel_calls, run, site, stages, train_pipeline
 
 
 def strings(value: object) -> Iterator[str]:
@@ -50,7 +52,7 @@ def test_the_same_diagnosis_gives_the_same_sheet() -> None:
     [
         (InputBound.HIGHLY, Tone.BAD, "highly input-bound"),
         (InputBound.MODERATELY, Tone.WARNING, "moderately input-bound"),
-        (InputBound.NOT, Tone.GOOD, "not input-bound"),
+        (InputBound.NOT, Tone.WARNING, "not input-bound"),
         (InputBound.UNKNOWN, Tone.UNKNOWN, "not judged"),
     ],
 )
@@ -61,6 +63,22 @@ def test_the_headline_names_the_band(bound: InputBound, tone: Tone, tag: str) ->
 
     assert (headline.tone, headline.sentence) == (tone, "So it is.")
     assert headline.tags == (tag, "limited by Python work between the steps", "medium confidence")
+
+
+def test_a_ceiling_without_an_upper_bound_has_no_number_for_it() -> None:
+    unbounded = replace(input_bound().verdict, ceiling_speedup=7.07, ceiling_low=1.0, ceiling_high=None)
+
+    assert "ceiling 7.07× (no upper bound)" in make_sheet(replace(input_bound(), verdict=unbounded)).headline.tags
+
+
+def test_what_can_be_had_back_stands_beside_the_wait() -> None:
+    graded = replace(input_bound().verdict, recoverable_low=0.10, recoverable_high=0.49)
+
+    assert "had back" not in make_sheet(input_bound()).facts
+    assert (
+        ", of which 10–49 % can be had back: the rest is hand-over that a ready input pays too;"
+        in make_sheet(replace(input_bound(), verdict=graded)).facts
+    )
 
 
 def test_a_killed_run_says_so_in_the_headline() -> None:
@@ -231,6 +249,35 @@ def test_every_outcome_of_a_trial_is_told() -> None:
     }
 
 
+def undecided() -> Recommendation:
+    trial = Trial(
+        state=TrialState.NO_DIFFERENCE, speedup=1.68, low=0.74, high=3.84, pairs=3, undecided=True,
+        reason="not told apart from no change",
+    )  # fmt: skip
+    return replace(parallel_calls(), trial=trial, accepted=False)
+
+
+def test_a_trial_that_decided_nothing_is_no_trial_without_a_difference() -> None:
+    sheet = make_sheet(replace(input_bound(), recommendations=(*other_recommendations(), undecided())))
+
+    assert "1 undecided, " in sheet.advice_summary
+    (text,) = [item for item in sheet.advice if item.outcome is Outcome.UNDECIDED]
+    assert text.trial == (
+        "1.68× (0.74–3.84×) by replay in 3 pairs; not told apart from no change; "
+        "more pairs would decide it: give them time with --budget"
+    )
+    assert text.diff
+
+
+def test_why_a_change_has_no_patch_is_not_said_twice() -> None:
+    reason = "it cannot be made mechanically: it changes your own code"
+    manual = replace(parallel_calls(), diff=None, diff_reason=reason, trial=Trial(state=TrialState.NOT_TRIED, reason=reason))
+
+    (text,) = make_sheet(replace(input_bound(), recommendations=(manual,))).advice
+
+    assert (text.trial, text.diff_reason) == (reason, "")
+
+
 def test_confirmed_changes_come_first_and_harmful_ones_last() -> None:
     assert [item.id for item in make_sheet(many_findings()).advice] == ["r1", "r6", "r5", "r3", "r2", "r4"]
 
@@ -242,13 +289,11 @@ def test_a_confirmed_change_that_is_not_applied_by_itself_says_so() -> None:
     assert set(standing.values()) == {"", standing["r6"]}
 
 
-def test_nothing_to_fix_states_the_bound_where_there_is_one() -> None:
-    unbounded = replace(healthy().verdict, ceiling_speedup=None, ceiling_low=None, ceiling_high=None)
+def test_the_news_is_good_only_where_the_verdict_says_that_there_is_nothing_to_fix() -> None:
+    serious = replace(healthy(), verdict=replace(healthy().verdict, nothing_to_fix=False))
 
-    assert make_sheet(healthy()).nothing_to_fix.endswith("would give at most 1.03×.")
-    assert make_sheet(replace(healthy(), verdict=unbounded)).nothing_to_fix == "Nothing to fix in the input pipeline."
-    assert make_sheet(input_bound()).nothing_to_fix == ""
-    assert make_sheet(no_pipeline()).nothing_to_fix == ""
+    assert make_sheet(healthy()).headline.tone is Tone.GOOD
+    assert make_sheet(serious).headline.tone is Tone.WARNING
 
 
 def test_everything_that_was_not_measured_is_listed_once_and_what_matters_first() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeprof.model.diagnosis import Severity
+from pipeprof.model.diagnosis import InputBound, Severity
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp001_too_short_to_judge import TooShortParameters, TooShortToJudge
 from tests.support.builders import Scene, number, stage
@@ -22,7 +22,7 @@ def test_nineteen_steps_are_too_few_and_twenty_are_not() -> None:
     (finding,) = check(LONG.but(step_count=19))
 
     assert (finding.code, finding.severity, finding.pipeline_id) == ("PP001", Severity.INFO, "p0")
-    assert finding.message.startswith("Too short to judge: 19 steps were seen, 20 are needed.")
+    assert "19 steps were seen, 20 are needed" in finding.message
     assert number(finding, "steps") == 19
     assert check(LONG.but(step_count=20)) == []
 
@@ -35,10 +35,23 @@ def test_a_loop_just_under_three_seconds_is_too_short() -> None:
 
 
 def test_an_interval_wider_than_the_moderate_band_is_too_wide() -> None:
-    (finding,) = check(LONG.but(wait_margin=0.08))
+    some = LONG.but(gap_s=0.03)
+    (finding,) = check(some.but(wait_margin=0.08))
 
     assert "the share of waiting is known to within 16 % only, 15 % are needed" in finding.message
-    assert check(LONG.but(wait_margin=0.07)) == []
+    assert check(some.but(wait_margin=0.07)) == []
+
+
+def test_an_interval_that_lies_in_the_top_band_as_a_whole_is_narrow_enough() -> None:
+    assert check(LONG.but(wait_margin=0.20)) == []
+
+
+def test_it_says_too_short_to_judge_only_where_the_verdict_is_open() -> None:
+    (open_,) = check(LONG.but(step_count=19, input_bound=InputBound.UNKNOWN, ceiling=4.0))
+    (stands,) = check(LONG.but(wall_s=2.9))
+
+    assert open_.message.startswith("Too short to judge: 19 steps were seen, 20 are needed.")
+    assert stands.message.startswith("Too short to be sure of the verdict: the loop ran for 2.9 s, 3.0 s are needed.")
 
 
 def test_all_shortcomings_are_said_in_one_finding() -> None:
