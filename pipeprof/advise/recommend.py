@@ -13,12 +13,15 @@ from pipeprof.advise.changes import find_change
 from pipeprof.analysis.prediction import predict
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
-from pipeprof.model.profile import Change, TrialRecord, TrialState
+from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 
 MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "move_cache": "Move the cache above the random stages",
 }
+PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
+"""What must have become of the elements before a change is accepted: unchecked is never good enough."""
+_CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 
 
@@ -87,7 +90,7 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
 
 
 def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -> Recommendation:
-    """Put a trial beside its recommendation; a confirmed one is accepted unless it changes the data."""
+    """Put a trial beside its recommendation; a confirmed one is accepted where the data are proven the same."""
     record = next((item for item in trials if item.id == recommendation.id), None)
     if record is None:
         return recommendation
@@ -109,10 +112,18 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         memory_bytes=record.memory_bytes,
         on_top_of=record.on_top_of,
     )
+    if record.elements is ElementsState.DIFFERENT:
+        return replace(
+            recommendation,
+            trial=trial,
+            predicted=None,
+            safety=Safety.CHANGES_DATA,
+            diff_reason=f"There is no patch: {_CHANGES}.",
+        )
     return replace(
         recommendation,
         trial=trial,
-        accepted=record.state is TrialState.CONFIRMED,
+        accepted=record.state is TrialState.CONFIRMED and record.elements in PROVEN,
         break_even_epochs=_break_even(record),
     )
 

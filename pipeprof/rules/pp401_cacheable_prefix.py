@@ -6,18 +6,20 @@ It never proposes to cache what is drawn anew in each epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
 from pipeprof.rules.cache_point import (
     StoredSize,
     count_passes,
     find_assumptions,
     find_cached,
+    find_disproved,
+    find_suspects,
     is_repeated,
     measure_stored,
     reads_everything,
@@ -75,9 +77,11 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
 
     When it is wrong:
         Python code is taken to be deterministic, which is said and lowers the
-        confidence. A loop that ends its epochs early never completes a cache:
-        it stays silent where it can see that. Memory that later epochs would
-        need is not foreseen. With one epoch, or one more, a cache gains little.
+        confidence. Where a trial reads the data twice and they differ, the
+        advice is taken back and the finding says so instead. A loop that ends
+        its epochs early never completes a cache: it stays silent where it can
+        see that. Memory that later epochs would need is not foreseen. With one
+        epoch, or one more, a cache gains little.
 
     What to do:
         Put .cache() right after the named stage and before shuffle, repeat and
@@ -104,7 +108,21 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         if train is None or not is_input_bound(analysis):
             return
         free_bytes = _free_bytes(analysis)
-        points = [point for view in train.stages if (point := _weigh(analysis, train, view, params)) is not None]
+        disproved = find_disproved(analysis, train)
+        suspects = find_suspects(train, disproved)
+        points = [point for view in train.stages if (point := _weigh(analysis, train, view, suspects, params)) is not None]
+        yield from self._find_best(analysis, train, points, free_bytes, params)
+        for view in disproved:
+            yield self._report_disproved(train, view)
+
+    def _find_best(
+        self,
+        analysis: Analysis,
+        train: PipelineView,
+        points: Sequence[_CachePoint],
+        free_bytes: float,
+        params: CacheablePrefixParameters,
+    ) -> Iterator[Finding]:
         fitting = [point for point in points if point.stored_bytes <= params.max_of_free * free_bytes]
         if not fitting:
             return
@@ -112,6 +130,17 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         if best >= params.min_share and best > 0:
             near = [point for point in fitting if point.cost >= params.near_best * best]
             yield self._report_point(analysis, train, min(near, key=lambda point: point.stored_bytes), free_bytes, params)
+
+    def _report_disproved(self, train: PipelineView, view: StageView) -> Finding:
+        return self.report(
+            f"What comes up to {name_stage(view)} is drawn anew in every epoch: two passes over it gave other elements. A "
+            "cache there would make every epoch the first one's data. Make it faster instead of keeping it; where it need "
+            "not differ, seed it, and a cache can keep it.",
+            severity=Severity.INFO,
+            confidence=Confidence.HIGH,
+            pipeline=train,
+            view=view,
+        )
 
     def _report_point(
         self,
@@ -147,8 +176,14 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         )
 
 
-def _weigh(analysis: Analysis, train: PipelineView, view: StageView, params: CacheablePrefixParameters) -> _CachePoint | None:
-    assumptions = find_assumptions(train, view)
+def _weigh(
+    analysis: Analysis,
+    train: PipelineView,
+    view: StageView,
+    suspects: frozenset[str],
+    params: CacheablePrefixParameters,
+) -> _CachePoint | None:
+    assumptions = find_assumptions(train, view, suspects)
     if assumptions is None or not is_repeated(train, view) or not reads_everything(train, view):
         return None
     stored = measure_stored(train, view)

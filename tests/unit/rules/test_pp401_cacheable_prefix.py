@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Severity
+from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix, CacheablePrefixParameters
-from tests.support.builders import Scene, StageSpec, function, number, python_calls, random_function, stage
+from tests.support.builders import (
+    Scene,
+    StageSpec,
+    function,
+    number,
+    python_calls,
+    python_function,
+    random_function,
+    stage,
+)
 
 SOURCE = stage("from_tensor_slices", cardinality=6400, element_bytes=20)
 OUTPUT = stage("prefetch", segment=0, node="Prefetch")
@@ -228,3 +241,43 @@ def test_it_does_not_apply_where_the_memory_was_not_measured() -> None:
     outcomes = {item.code: item for item in judge(SLOW.but(rss_bytes=None).analysis()).outcomes}
 
     assert (outcomes["PP401"].outcome, outcomes["PP401"].reason) == (NOT_APPLICABLE, "the memory in use was not measured")
+
+
+GENERATE = stage("from_generator", 0.036, visits=16.0, python=python_calls(wall_s=20, cpu_share=0.9), element_bytes=260)
+BATCHED = stage("batch", 0.0001, element_bytes=4_000, cardinality=200, line=12, code="ds.batch(16)")
+
+
+def disproved(given: Scene, stage_id: str) -> Analysis:
+    """Return the scene's analysis with a trial that saw a cache after the stage freeze what is drawn anew."""
+    analysis = given.analysis()
+    trial = TrialRecord(
+        id=f"cache-p0-{stage_id}", pipeline_id="p0", stage_id=stage_id, change=Change(kind="cache"),
+        state=TrialState.WORSE, elements=ElementsState.DIFFERENT,
+    )  # fmt: skip
+    return replace(analysis, profile=replace(analysis.profile, trials=(trial,)))
+
+
+def check_analysis(analysis: Analysis) -> list:
+    return list(CacheablePrefix().check(analysis, CacheablePrefixParameters()))
+
+
+def test_a_cache_that_a_trial_saw_freeze_fresh_draws_is_no_advice_any_more() -> None:
+    given = scene(GENERATE, BATCHED, OUTPUT)
+    assert [finding.severity for finding in check(given)] == [Severity.HIGH]
+
+    (finding,) = check_analysis(disproved(given, "s1"))
+
+    assert (finding.stage_id, finding.severity, finding.confidence) == ("s1", Severity.INFO, Confidence.HIGH)
+    assert finding.message == (
+        "What comes up to train.py:12 .batch(16) is drawn anew in every epoch: two passes over it gave other elements. A "
+        "cache there would make every epoch the first one's data. Make it faster instead of keeping it; where it need not "
+        "differ, seed it, and a cache can keep it."
+    )
+
+
+def test_a_place_before_the_code_that_was_disproved_is_still_found() -> None:
+    augment = stage("map", 0.0001, visits=32.0, cardinality=6400, element_bytes=100, function=python_function(), line=13)
+
+    found = check_analysis(disproved(scene(SOURCE, decode(), augment, OUTPUT), "s2"))
+
+    assert [(finding.stage_id, finding.severity) for finding in found] == [("s1", Severity.HIGH), ("s2", Severity.INFO)]

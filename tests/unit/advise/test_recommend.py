@@ -1,0 +1,53 @@
+"""What becomes of a recommendation once its trial is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeprof.advise.recommend import recommend
+from pipeprof.model.analysis import Analysis
+from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
+from pipeprof.rules.engine import judge
+from tests.support.builders import Scene, function, stage
+
+SLOW = Scene(
+    stages=(
+        stage("from_tensor_slices", cardinality=6400, element_bytes=20),
+        stage("map", 0.036, visits=32.0, cardinality=6400, element_bytes=15_000, function=function("DecodeJpeg")),
+        stage("prefetch", segment=0, node="Prefetch"),
+    )
+)
+
+
+def cache_trial(**facts: object) -> TrialRecord:
+    planted = {"state": TrialState.CONFIRMED, "speedup": 2.0, "low": 1.5, "high": 2.5, "pairs": 5}
+    return TrialRecord(id="cache-p0-s1", pipeline_id="p0", stage_id="s1", change=Change(kind="cache"), **(planted | facts))  # type: ignore[arg-type]
+
+
+def with_trials(*trials: TrialRecord, scene: Scene = SLOW) -> Analysis:
+    analysis = scene.analysis()
+    return replace(analysis, profile=replace(analysis.profile, trials=trials))
+
+
+def recommended(analysis: Analysis):
+    return {item.id: item for item in recommend(analysis, judge(analysis).findings)}
+
+
+@pytest.mark.parametrize("state", list(ElementsState))
+def test_a_confirmed_change_is_accepted_only_with_its_data_proven_the_same(state: ElementsState) -> None:
+    proven = {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM}
+
+    item = recommended(with_trials(cache_trial(elements=state)))["cache-p0-s1"]
+
+    assert item.accepted is (state in proven)
+
+
+def test_a_cache_that_was_seen_to_freeze_is_shown_as_refused() -> None:
+    frozen = cache_trial(state=TrialState.WORSE, elements=ElementsState.DIFFERENT, speedup=None, low=None, high=None)
+
+    item = recommended(with_trials(frozen))["cache-p0-s1"]
+
+    assert (item.trial.state, item.accepted) == (TrialState.WORSE, False)
+    assert item.predicted is None
