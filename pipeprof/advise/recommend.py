@@ -17,6 +17,7 @@ from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialStat
 
 MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
+    "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
 }
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
@@ -148,6 +149,11 @@ def _thread_pool(finding: Finding) -> Change | None:
     return None if wanted is None else Change(kind="thread_pool", params={"private_threadpool_size": round(float(wanted))})
 
 
+def _cache(finding: Finding) -> Change:
+    """Return no cache for a dataset that is built anew: it would be empty at every epoch."""
+    return Change(kind="cache" if _evidence(finding, "objects") is None else "build_once")
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -159,7 +165,7 @@ def _evidence(finding: Finding, name: str) -> float | str | None:
 _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
-    "PP401": _of_kind("cache"),
+    "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),
     "PP601": _of_kind("vectorize"),

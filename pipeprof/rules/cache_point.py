@@ -72,15 +72,31 @@ def find_assumptions(pipeline: PipelineView, view: StageView, suspects: frozense
 
 
 def is_repeated(pipeline: PipelineView, view: StageView) -> bool:
-    """Tell whether the stage's data are read more than once: in several epochs, or by a repeat after the stage."""
-    return pipeline.record.loop.epoch_count > 1 or _repeats_after(pipeline, view)
+    """Tell whether one object at the stage is read more than once: in several epochs, or by a repeat after the stage."""
+    return pipeline.record.loop.epoch_count >= 2 * count_objects(view) or _repeats_after(pipeline, view)
+
+
+def is_built_anew(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether each epoch reads a dataset object of its own at the stage, made with the same arguments as the last."""
+    return count_objects(view) > 1 and not is_repeated(pipeline, view) and not differs_by_object(pipeline, view)
+
+
+def differs_by_object(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether the stage, or one before it, was made with other arguments from object to object."""
+    return any(item.written is not None and item.written.objects_differ for item in upstream(pipeline, view.id))
+
+
+def count_objects(view: StageView) -> int:
+    """Return how many dataset objects stood at the stage: a cache lives no longer than its own."""
+    return view.written.objects if view.written is not None else 1
 
 
 def count_passes(pipeline: PipelineView, view: StageView) -> int:
-    """Return how many passes over the stage's data were seen; at least 1."""
-    if not _repeats_after(pipeline, view):
-        return max(1, pipeline.record.loop.epoch_count)
-    return max([1, pipeline.record.loop.epoch_count, *(node.incarnations for node in view.executed[:1])])
+    """Return how many passes over one object's data were seen at the stage; at least 1."""
+    counts = [pipeline.record.loop.epoch_count]
+    if _repeats_after(pipeline, view):
+        counts += [node.incarnations for node in view.executed[:1]]
+    return max(1, max(counts) // count_objects(view))
 
 
 def measure_stored(pipeline: PipelineView, view: StageView) -> StoredSize | None:

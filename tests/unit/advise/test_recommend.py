@@ -8,6 +8,7 @@ import pytest
 
 from pipeprof.advise.recommend import recommend
 from pipeprof.model.analysis import Analysis
+from pipeprof.model.diagnosis import Safety
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.engine import judge
 from tests.support.builders import Scene, function, stage
@@ -51,3 +52,12 @@ def test_a_cache_that_was_seen_to_freeze_is_shown_as_refused() -> None:
 
     assert (item.trial.state, item.accepted) == (TrialState.WORSE, False)
     assert item.predicted is None
+
+
+def test_a_dataset_that_is_built_anew_is_advised_on_and_not_tried() -> None:
+    anew = SLOW.but(stages=tuple(replace(item, objects=3) for item in SLOW.stages))
+
+    (item,) = (item for item in recommended(anew.analysis()).values() if "PP401" in item.findings)
+
+    assert (item.change.kind, item.safety, item.predicted) == ("build_once", Safety.MANUAL, None)
+    assert item.title == "Build this dataset once, outside the loop over epochs, and cache it there"

@@ -281,3 +281,51 @@ def test_a_place_before_the_code_that_was_disproved_is_still_found() -> None:
     found = check_analysis(disproved(scene(SOURCE, decode(), augment, OUTPUT), "s2"))
 
     assert [(finding.stage_id, finding.severity) for finding in found] == [("s1", Severity.HIGH), ("s2", Severity.INFO)]
+
+
+def rebuilt(**numbers: object) -> Scene:
+    """Return the slow scene as a program that builds its dataset anew in each of 5 epochs."""
+    return scene(*(replace(item, objects=5, **numbers) for item in (SOURCE, decode(), OUTPUT)), epochs=5)
+
+
+def test_a_dataset_that_is_built_anew_in_every_epoch_is_to_be_built_once() -> None:
+    (finding,) = check(rebuilt())
+
+    assert (finding.stage_id, finding.severity, finding.confidence) == ("s1", Severity.HIGH, Confidence.LOW)
+    assert finding.message == (
+        "train.py:12 .map(decode) and all before it are built anew in every epoch: 5 dataset objects for 5 epochs, 36 ms of "
+        "work for each 40 ms step. A cache lives as long as its dataset, so that it would save nothing here. Where the data "
+        "are the same each time, build it once, outside the loop, with .cache() there; the result takes 960 MB, 14 GB are "
+        "free. Training waits 75 % (71–79 %) of each step."
+    )
+    assert number(finding, "passes") == 1
+    assert number(finding, "objects") == 5
+
+
+def test_a_dataset_that_is_built_with_other_arguments_in_every_epoch_does_not_repeat() -> None:
+    assert check(rebuilt(objects_differ=True)) == []
+
+
+def test_a_base_that_is_built_once_under_a_tail_that_is_not_is_cached_at_the_base() -> None:
+    tail = stage("batch", 0.0001, element_bytes=4_000, cardinality=200, objects=5)
+
+    (finding,) = check(scene(SOURCE, decode(), tail, replace(OUTPUT, objects=5), epochs=5))
+
+    assert (finding.stage_id, number(finding, "passes")) == ("s1", 5)
+    assert "is read 5 times in this run" in finding.message
+
+
+def test_passes_are_those_over_one_object() -> None:
+    given = scene(*(replace(item, objects=2) for item in (SOURCE, decode(), OUTPUT)), epochs=6)
+
+    (finding,) = check(given)
+
+    assert number(finding, "passes") == 3
+
+
+def test_a_repeat_within_a_dataset_that_is_built_anew_fills_its_own_cache() -> None:
+    stages = (SOURCE, decode(incarnations=9), stage("repeat", cardinality=30, arguments={"count": 3}), OUTPUT)
+
+    (finding,) = check(scene(*(replace(item, objects=3) for item in stages), epochs=3))
+
+    assert "Put .cache() right after it" in finding.message
