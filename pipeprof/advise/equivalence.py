@@ -19,6 +19,7 @@ from pipeprof.advise.neutralise import Neutralised, neutralise, random_ops, resh
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records
+from pipeprof.advise.steadiness import Steadiness, find_steadiness
 from pipeprof.model.profile import ElementsState
 from pipeprof.units import percent
 
@@ -28,6 +29,9 @@ _UNBATCHED_ELEMENTS = 100_000
 _SAME_SOURCE_SHARE = 0.5  # overlap from which two partial epochs are taken for one epoch in two orders
 _MIN_ORDER = 4  # elements from which an equal order of two epochs is no accident
 _UNKNOWN_CARDINALITY = -2
+_STEADINESS_SHARE = 0.3  # of the time budget
+_COMPARISON_SHARE = 0.6  # likewise, where freshness is compared too
+_FRESHNESS_PASSES = 8  # two epochs of two sides, in two ways
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +51,7 @@ def compare(
     limit_elements: int,
     epochs: int = 2,
     time_budget_s: float,
+    kept_at: str = "",
 ) -> Equivalence:
     """Compare the elements of a pipeline with those of its changed form.
 
@@ -56,6 +61,7 @@ def compare(
         limit_elements: at most so many elements (of the output) an epoch.
         epochs: passes, each with a new iterator of one load.
         time_budget_s: seconds; what was not compared by then is left out and counted.
+        kept_at: node of the original whose elements the change keeps for later epochs, where it does so.
 
     Raises:
         TrialError: one of them cannot be loaded.
@@ -68,14 +74,28 @@ def compare(
         return Equivalence(state=ElementsState.DIFFERENT, note=difference)
     deadline = time.monotonic() + time_budget_s
     with original.preserve_random_state():
-        pair = _sampled(original, changed, limit_elements)
-        result = _Comparison(pair, limit_elements, epochs, deadline).judge()
-        if result.elements_compared == 0 and pair.is_sampled:
-            pair = _Pair(original, changed, is_sampled=False)
-            result = _Comparison(pair, limit_elements, epochs, deadline).judge()
-        if result.state is ElementsState.DIFFERENT or result.elements_compared == 0:
-            return result
-        return _with_freshness(result, pair, limit_elements, deadline)
+        steady = Steadiness(is_steady=True)
+        if kept_at:
+            steady = find_steadiness(original, kept_at, time.monotonic() + time_budget_s * _STEADINESS_SHARE)
+            if steady.is_steady is False:
+                return Equivalence(state=ElementsState.DIFFERENT, note=steady.note)
+        result = _compare_elements(original, changed, limit_elements, epochs, deadline)
+        if result.state is not ElementsState.DIFFERENT and steady.is_steady is None and original.has_python:
+            return replace(result, state=ElementsState.UNCHECKED, note=_join(result.note, steady.note))
+        return result
+
+
+def _compare_elements(original: Replayable, changed: Replayable, limit: int, epochs: int, deadline_s: float) -> Equivalence:
+    now = time.monotonic()
+    until = now + (deadline_s - now) * (_COMPARISON_SHARE if random_ops(original.graph) else 1.0)
+    pair = _sampled(original, changed, limit)
+    result = _Comparison(pair, limit, epochs, until).judge()
+    if result.elements_compared == 0 and pair.is_sampled:
+        pair = _Pair(original, changed, is_sampled=False)
+        result = _Comparison(pair, limit, epochs, until).judge()
+    if result.state is ElementsState.DIFFERENT or result.elements_compared == 0:
+        return result
+    return _with_freshness(result, pair, limit, deadline_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,39 +226,51 @@ def _with_freshness(result: Equivalence, pair: _Pair, limit: int, deadline_s: fl
 
     Where shuffles are all there is, equal ordered epochs have already shown it: their seeds are fixed on both sides.
     """
-    draws = random_ops(pair.original.graph) or pair.original.has_python
+    equal = result.state in {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING}
+    draws = random_ops(pair.original.graph) or (pair.original.has_python and not equal)
     if not draws and (result.state is not ElementsState.REORDERED or not reshuffles(pair.original.graph)):
         return result
-    if time.monotonic() > deadline_s:
-        return replace(result, note=_join(result.note, "freshness across epochs was not compared (time budget)"))
     apart = ends_with_batch(pair.original.graph) and ends_with_batch(pair.changed.graph)
     batch = max(batch_sizes(pair.original.graph), default=1)
     small = _sampled(pair.original, pair.changed, min(limit, max(2, _FRESHNESS_ELEMENTS // batch))) if apart else pair
     frozen = _freshness(small, limit, deadline_s, apart=apart)
     if frozen is None and small is not pair:
         frozen = _freshness(pair, limit, deadline_s, apart=apart)
+    if frozen is None:  # randomness that a change may have frozen is not called the same
+        note = _join(result.note, "freshness across epochs was not compared (time budget)")
+        return replace(result, state=ElementsState.UNCHECKED, note=note)
     return replace(result, state=ElementsState.DIFFERENT, note=frozen) if frozen else result
 
 
 def _freshness(pair: _Pair, limit: int, deadline_s: float, *, apart: bool) -> str | None:
-    """Return how the changed side is less fresh, "" where it is not, None where there was no element."""
-    bounds = Bounds(elements=_UNBATCHED_ELEMENTS if apart and pair.is_sampled else limit, deadline_s=deadline_s, epochs=2)
+    """Return how the changed side is less fresh, "" where it is not, None where that could not be seen."""
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        return None
+    bounds = Bounds(
+        elements=_UNBATCHED_ELEMENTS if apart and pair.is_sampled else limit, deadline_s=deadline_s, epochs=2,
+        epoch_s=left_s / _FRESHNESS_PASSES,
+    )  # fmt: skip
     ours = read_epochs(pair.original, bounds, unbatched=apart)
     theirs = read_epochs(pair.changed, bounds, unbatched=apart)
-    length = len(ours[0])
-    if not length:
-        return None
     frozen = _frozen(ours, theirs)
-    if frozen or not ours[0].complete or ours[0].error or time.monotonic() > deadline_s:
+    if frozen is None or (not ours[0].complete and reshuffles(pair.original.graph)):
+        return None  # of a shuffled pass cut short, little comes again whether it is frozen or not
+    if frozen:
         return frozen
-    repeated = [read_repeated(side, length, deadline_s, unbatched=apart) for side in (pair.original, pair.changed)]
-    return _frozen(*repeated)
+    can_repeat = ours[0].complete and not ours[0].error and time.monotonic() < deadline_s
+    sides = (pair.original, pair.changed) if can_repeat else ()
+    repeated = [read_repeated(side, len(ours[0]), deadline_s, unbatched=apart) for side in sides]
+    again = _frozen(*repeated) if repeated else None
+    if again is None and _repeated_share(ours) > 1 - _FRESHNESS_MARGIN:
+        return None  # seeded: a new iterator draws the same in any case, only a repeat draws anew
+    return again or ""
 
 
-def _frozen(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str:
-    """Return how the changed side repeats itself more than the original, "" where it does not."""
+def _frozen(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str | None:
+    """Return how the changed side repeats itself more than the original, "" where it does not, None where it was not seen."""
     if min(len(ours), len(theirs)) <= 1 or not len(ours[1]) or not len(theirs[1]):
-        return ""
+        return None
     before, after = _repeated_share(ours), _repeated_share(theirs)
     chance = 3.0 * math.sqrt((before * (1 - before) + after * (1 - after)) / len(theirs[1]))  # binomial, three sigma
     if after > before + _FRESHNESS_MARGIN + chance:

@@ -96,12 +96,15 @@ def random_ops(graph: Any, name: str | None = None) -> tuple[str, ...]:
 def reshuffles(graph: Any, name: str | None = None) -> bool:
     """Say whether the graph (or what is at and above ``name``) gives another order at each epoch."""
     nodes = graphs.all_nodes(graph) if name is None else graphs.upstream_nodes(graph, name)
-    for node in nodes:
-        if node.op.startswith(("ShuffleDataset", "ShuffleAndRepeatDataset")):
-            key = "reshuffle_each_iteration"
-            if key not in node.attr or node.attr[key].b:
-                return True
-    return False
+    return any(is_reshuffling(node) for node in nodes)
+
+
+def is_reshuffling(node: Any) -> bool:
+    """Say whether a node shuffles into another order at each epoch."""
+    if not node.op.startswith(("ShuffleDataset", "ShuffleAndRepeatDataset")):
+        return False
+    key = "reshuffle_each_iteration"
+    return key not in node.attr or bool(node.attr[key].b)
 
 
 def is_random(op: str) -> bool:

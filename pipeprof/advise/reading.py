@@ -6,6 +6,7 @@ error that the pipeline raises ends the epoch and is part of it. Nothing here ju
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Bounds:
     deadline_s: float  # of time.monotonic()
     epochs: int = 1
     keep_arrays: bool = False
+    epoch_s: float = math.inf  # of one epoch, at most
     whole_epochs: bool = False  # stop after an epoch that was cut short: read-ahead leaves shuffles at an unknown place
 
 
@@ -107,6 +109,7 @@ def _read_epoch(dataset: Any, bounds: Bounds) -> Epoch:
 
 def _bounded(dataset: Any, bounds: Bounds, epoch: Epoch) -> Iterator[Any]:
     """Yield elements up to the bounds, and say in ``epoch`` whether the dataset had ended by then."""
+    deadline_s = min(bounds.deadline_s, time.monotonic() + bounds.epoch_s)
     iterator = iter(dataset)
     while True:
         try:
@@ -114,6 +117,6 @@ def _bounded(dataset: Any, bounds: Bounds, epoch: Epoch) -> Iterator[Any]:
         except StopIteration:
             epoch.complete = True
             return
-        if len(epoch) >= bounds.elements or time.monotonic() > bounds.deadline_s:
+        if len(epoch) >= bounds.elements or time.monotonic() > deadline_s:
             return
         yield element

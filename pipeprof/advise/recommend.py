@@ -14,12 +14,16 @@ from pipeprof.analysis.prediction import predict
 from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
-from pipeprof.model.profile import Change, TrialRecord, TrialState
+from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 
 MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
+    "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
 }
+PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
+"""What must have become of the elements before a change is accepted: unchecked is never good enough."""
+_CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 
 
@@ -88,7 +92,7 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
 
 
 def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -> Recommendation:
-    """Put a trial beside its recommendation; a confirmed one is accepted unless it changes the data."""
+    """Put a trial beside its recommendation; a confirmed one is accepted where the data are proven the same."""
     record = next((item for item in trials if item.id == recommendation.id), None)
     if record is None:
         return recommendation
@@ -111,10 +115,18 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         on_top_of=record.on_top_of,
         undecided=_is_undecided(record),
     )
+    if record.elements is ElementsState.DIFFERENT:
+        return replace(
+            recommendation,
+            trial=trial,
+            predicted=None,
+            safety=Safety.CHANGES_DATA,
+            diff_reason=f"There is no patch: {_CHANGES}.",
+        )
     return replace(
         recommendation,
         trial=trial,
-        accepted=record.state is TrialState.CONFIRMED,
+        accepted=record.state is TrialState.CONFIRMED and record.elements in PROVEN,
         break_even_epochs=_break_even(record),
     )
 
@@ -146,6 +158,11 @@ def _thread_pool(finding: Finding) -> Change | None:
     return None if wanted is None else Change(kind="thread_pool", params={"private_threadpool_size": round(float(wanted))})
 
 
+def _cache(finding: Finding) -> Change:
+    """Return no cache for a dataset that is built anew: it would be empty at every epoch."""
+    return Change(kind="cache" if _evidence(finding, "objects") is None else "build_once")
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -157,7 +174,7 @@ def _evidence(finding: Finding, name: str) -> float | str | None:
 _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
-    "PP401": _of_kind("cache"),
+    "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),
     "PP601": _of_kind("vectorize"),

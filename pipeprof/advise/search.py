@@ -19,7 +19,7 @@ from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
-from pipeprof.advise.recommend import MANUAL, recommend
+from pipeprof.advise.recommend import MANUAL, PROVEN, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.trial import TrialOutcome, measure_control, reproduces, run_trial
@@ -204,25 +204,26 @@ class Search:
     def _try_all(self, bench: _Bench, analysis: Analysis, reason: str) -> None:
         tried: set[str] = set()
         while True:
-            waiting = [item for item in self._recommendations(analysis) if item.id not in tried]
+            judged = replace(analysis, profile=self._profile)  # what a trial disproved is not recommended again
+            waiting = [item for item in self._recommendations(judged) if item.id not in tried]
             if not waiting:
                 return
             item = waiting[0]
             tried.add(item.id)
-            why = self._why_not(item, bench, reason or self._broken)
-            record = self._refused(item, why) if why else self._try_one(bench, analysis, item)
+            why = self._why_not(item, bench)
+            record = self._refused(item, why) if why else self._try_one(bench, analysis, item, reason)
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
     def _recommendations(self, analysis: Analysis) -> tuple[Recommendation, ...]:
         return recommend(analysis, judge(analysis).findings)
 
-    def _why_not(self, item: Recommendation, bench: _Bench, reason: str) -> str:
-        """Return why a change is not tried, empty where it can be; ``reason`` is what holds for all that could be."""
+    def _why_not(self, item: Recommendation, bench: _Bench) -> str:
+        """Return why a change is not tried, empty where it can be."""
         if item.change.kind in MANUAL:
             return item.trial.reason
-        if reason:
-            return reason
+        if self._broken:
+            return self._broken
         if item.pipeline_id != bench.view.record.id:
             return "only the training pipeline is tried"
         if item.safety not in _KEPT:
@@ -231,7 +232,8 @@ class Search:
             return "the budget was used up (give more with --budget)"
         return ""
 
-    def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> TrialRecord:
+    def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str = "") -> TrialRecord:
+        """Compare the elements, then the times; those not where ``untimed`` says why."""
         began = time.monotonic()
         budget = max(_LEAST_TRIAL_S, min(self._left_s - 2.0, self._settings.budget_s * 0.45))
         plan = replace(
@@ -248,17 +250,19 @@ class Search:
                 changed = self._rewrite(bench.current, bench.names, item)
                 self._check_shared(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench.current, changed)
+            same = self._compare(bench.current, changed, _kept_at(item, bench.names))
         except TrialError as error:
             return self._refused(item, str(error))
         if same.state in _FATAL:
             return self._described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
+        if untimed:
+            return self._described(replace(record, reason=untimed), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
         record = self._described(_with_outcome(record, outcome, plan), same)
         record = replace(record, wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
-        if record.state is TrialState.CONFIRMED:
+        if record.state is TrialState.CONFIRMED and record.elements in PROVEN:
             bench.current = changed
             bench.kept.append(item.id)
             bench.idle_scale = outcome.idle_scale
@@ -267,10 +271,11 @@ class Search:
     def _rewrite(self, current: Replayable, names: Mapping[str, str], item: Recommendation) -> Replayable:
         return find_change(item.change.kind).rewrite(current, names, item.stage_id or "", item.change.params)
 
-    def _compare(self, current: Replayable, changed: Replayable) -> Equivalence:
+    def _compare(self, current: Replayable, changed: Replayable, kept_at: str) -> Equivalence:
         return compare(
-            current, changed, limit_elements=_COMPARED, epochs=2, time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4))
-        )
+            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at,
+            time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4)),
+        )  # fmt: skip
 
     def _holds_cache(self, bench: _Bench, item: Recommendation) -> bool:
         return item.change.kind == "cache" or any(stage.op == "cache" for stage in bench.view.record.written)
@@ -292,7 +297,7 @@ class Search:
             original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
             names = match_stages(original.graph, other.record.written, other.record.output)
             changed = find_change(item.change.kind).rewrite(original, names, twin.id, item.change.params)
-            if self._compare(original, changed).state in _FATAL:
+            if self._compare(original, changed, _kept_at(replace(item, stage_id=twin.id), names)).state in _FATAL:
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 
     # --- records ------------------------------------------------------------------------------------------------
@@ -334,6 +339,11 @@ class Search:
 
     def _progress_of(self, prefix: str) -> Progress:
         return lambda text, _share: self._progress(f"{prefix}: {text}")
+
+
+def _kept_at(item: Recommendation, names: Mapping[str, str]) -> str:
+    """Return the node whose elements a change keeps for later epochs, empty where it keeps none."""
+    return names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
 
 
 def _with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -> TrialRecord:

@@ -86,7 +86,7 @@ class DatasetRegistry:
         """Read the tree of stages above ``dataset``; a dataset used twice is one stage with two consumers."""
         ids: dict[int, str] = {}
         stages: list[WrittenStage] = []
-        for node in _sources_first(dataset):
+        for node in sources_first(dataset):
             stage_id = f"s{len(stages)}"
             inputs = tuple(ids[id(parent)] for parent in node._inputs())
             ids[id(node)] = stage_id
@@ -134,7 +134,7 @@ def read_options(dataset: Any) -> dict[str, Any]:
     }
 
 
-def _sources_first(dataset: Any) -> Iterator[Any]:
+def sources_first(dataset: Any) -> Iterator[Any]:
     """Yield the datasets of a tree, each once, inputs before their consumers."""
     seen: set[int] = set()
     stack: list[tuple[Any, bool]] = [(dataset, False)]

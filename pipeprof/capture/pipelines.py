@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeprof.capture.call_sites import keras_role
-from pipeprof.capture.datasets import DatasetRegistry, WrittenTree
+from pipeprof.capture.datasets import DatasetRegistry, WrittenTree, sources_first
+from pipeprof.capture.instances import StageObjects
 from pipeprof.capture.model_tree import Snapshot
 from pipeprof.capture.runtime import IteratorCounters, PipelineCounters
 from pipeprof.capture.steps import LoopRecorder
@@ -29,6 +30,7 @@ class PipelineEntry:
         """Wrap a tree that was just read."""
         self.id = f"p{number}"
         self.tree = tree
+        self.objects = StageObjects(tree.stages)
         self.keras_role = role
         self.recorder = LoopRecorder()
         self.counters = PipelineCounters()
@@ -115,6 +117,7 @@ class PipelineBook:
             self._keep(entry, dataset)
         elif entry.dataset is not None:
             entry.dataset = dataset  # the newest, so that the older ones can go
+        entry.objects.note(tuple(sources_first(dataset)), tree.stages)
         return entry
 
     def _keep(self, entry: PipelineEntry, dataset: Any) -> None:

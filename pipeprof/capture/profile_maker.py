@@ -123,7 +123,7 @@ class ProfileMaker:
             id=entry.id,
             role=role,
             output=tree.output,
-            written=tuple(_with_calls(stage, python_calls) for stage in tree.stages),
+            written=tuple(_with_calls(stage, python_calls) for stage in entry.objects.describe()),
             executed=traced or entry.counters.freeze(),
             loop=loop,
             call_site=tree.call_site,

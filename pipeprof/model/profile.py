@@ -169,6 +169,8 @@ class WrittenStage:
     element_tensors: int | None = None
     constant_bytes: int = 0  # in-memory arrays held by the stage
     cardinality: int = -2  # TensorFlow's convention: -1 infinite, -2 unknown
+    objects: int = 1  # distinct dataset objects that stood here in the run: more than one where it is built anew
+    objects_differ: bool = False  # and were not made with the same arguments
     graph_node: str | None = None  # TensorFlow's name of the stage's node ("MapDataset:3"), for rewriting
 
 

@@ -211,8 +211,11 @@ def _interval(value: float | None, low: float | None, high: float | None) -> Int
 
 
 def _standing(item: Recommendation) -> str:
-    is_left_out = item.trial.state is TrialState.CONFIRMED and not item.accepted
-    return "left out of the patch unless you ask for it" if is_left_out else ""
+    if item.trial.state is not TrialState.CONFIRMED or item.accepted:
+        return ""
+    if item.trial.elements in {ElementsState.UNCHECKED, ElementsState.REORDERED}:
+        return "left out of the patch: the data were not proven to stay the same"
+    return "left out of the patch unless you ask for it"
 
 
 def _predicted(item: Recommendation) -> str:
@@ -229,7 +232,8 @@ def _trial(trial: Trial, titles: Mapping[str, str]) -> str:
     if numbers and trial.low is not None and trial.high is not None:
         numbers += f" ({units.ratio_interval(trial.low, trial.high)})"
     pairs = f"in {units.count_of(trial.pairs, 'pair')}" if trial.pairs else ""
-    measured = " ".join(part for part in (numbers, _method(trial), pairs) if part)
+    method = _method(trial) if numbers or pairs else ""  # refused before anything was timed
+    measured = " ".join(part for part in (numbers, method, pairs) if part)
     stacked = list_words([one_line(titles.get(name, name)) for name in trial.on_top_of])
     more = "more pairs would decide it: give them time with --budget" if trial.undecided else ""
     return "; ".join(part for part in (measured, reason, f"on top of: {stacked}" if stacked else "", more) if part)
@@ -247,8 +251,9 @@ def _elements(trial: Trial) -> str:
     note = f"; {one_line(trial.elements_note)}" if trial.elements_note else ""
     if not trial.elements_compared:
         return _ELEMENTS[trial.elements] + note
+    state = "elements not proven the same" if trial.elements is ElementsState.UNCHECKED else _ELEMENTS[trial.elements]
     epochs = f" over {units.count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
-    return f"{_ELEMENTS[trial.elements]}: {trial.elements_compared:,} compared{epochs}{note}"
+    return f"{state}: {trial.elements_compared:,} compared{epochs}{note}"
 
 
 def _costs(item: Recommendation) -> str:

@@ -6,9 +6,11 @@ elements of one pass times bytes of one element. Sizes that are not known are ``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeprof.model.analysis import PipelineView, StageView
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.profile import ElementsState
 from pipeprof.rules.freshness import CACHE_OPS, Difference, Freshness, judge_freshness, repeats, reshuffles
 from pipeprof.rules.stage_graph import downstream, elements_per_step, upstream
 
@@ -28,9 +30,32 @@ class StoredSize:
         return self.elements * (self.element_bytes + tensors * tensor_overhead_bytes)
 
 
-def find_assumptions(pipeline: PipelineView, view: StageView) -> tuple[str, ...] | None:
+def find_disproved(analysis: Analysis, pipeline: PipelineView) -> tuple[StageView, ...]:
+    """Return the stages after which a trial's cache would have frozen what is drawn anew at every epoch."""
+    known = {view.id: view for view in pipeline.stages}
+    return tuple(
+        known[trial.stage_id]
+        for trial in analysis.profile.trials
+        if trial.pipeline_id == pipeline.record.id
+        and trial.stage_id in known
+        and trial.change.kind == "cache"
+        and trial.elements is ElementsState.DIFFERENT
+    )
+
+
+def find_suspects(pipeline: PipelineView, disproved: Iterable[StageView]) -> frozenset[str]:
+    """Return the stages that may be what differs: those of which something was assumed, or all where nothing was."""
+    suspects: set[str] = set()
+    for view in disproved:
+        before = upstream(pipeline, view.id)
+        assumed = [item.id for item in before if item.written is not None and judge_freshness(item.written).assumption]
+        suspects.update(assumed or (item.id for item in before))
+    return frozenset(suspects)
+
+
+def find_assumptions(pipeline: PipelineView, view: StageView, suspects: frozenset[str] = frozenset()) -> tuple[str, ...] | None:
     """Return what must be assumed for the stage's output to repeat exactly; None where it does not, or is cached already."""
-    if not _may_store(pipeline, view):
+    if not _may_store(pipeline, view) or any(item.id in suspects for item in upstream(pipeline, view.id)):
         return None
     after = downstream(pipeline, view.id)
     order_matters = not any(item.written is not None and reshuffles(item.written) for item in after)
@@ -47,15 +72,31 @@ def find_assumptions(pipeline: PipelineView, view: StageView) -> tuple[str, ...]
 
 
 def is_repeated(pipeline: PipelineView, view: StageView) -> bool:
-    """Tell whether the stage's data are read more than once: in several epochs, or by a repeat after the stage."""
-    return pipeline.record.loop.epoch_count > 1 or _repeats_after(pipeline, view)
+    """Tell whether one object at the stage is read more than once: in several epochs, or by a repeat after the stage."""
+    return pipeline.record.loop.epoch_count >= 2 * count_objects(view) or _repeats_after(pipeline, view)
+
+
+def is_built_anew(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether each epoch reads a dataset object of its own at the stage, made with the same arguments as the last."""
+    return count_objects(view) > 1 and not is_repeated(pipeline, view) and not differs_by_object(pipeline, view)
+
+
+def differs_by_object(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether the stage, or one before it, was made with other arguments from object to object."""
+    return any(item.written is not None and item.written.objects_differ for item in upstream(pipeline, view.id))
+
+
+def count_objects(view: StageView) -> int:
+    """Return how many dataset objects stood at the stage: a cache lives no longer than its own."""
+    return view.written.objects if view.written is not None else 1
 
 
 def count_passes(pipeline: PipelineView, view: StageView) -> int:
-    """Return how many passes over the stage's data were seen; at least 1."""
-    if not _repeats_after(pipeline, view):
-        return max(1, pipeline.record.loop.epoch_count)
-    return max([1, pipeline.record.loop.epoch_count, *(node.incarnations for node in view.executed[:1])])
+    """Return how many passes over one object's data were seen at the stage; at least 1."""
+    counts = [pipeline.record.loop.epoch_count]
+    if _repeats_after(pipeline, view):
+        counts += [node.incarnations for node in view.executed[:1]]
+    return max(1, max(counts) // count_objects(view))
 
 
 def measure_stored(pipeline: PipelineView, view: StageView) -> StoredSize | None:

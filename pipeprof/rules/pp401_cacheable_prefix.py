@@ -6,18 +6,22 @@ It never proposes to cache what is drawn anew in each epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
 from pipeprof.rules.cache_point import (
     StoredSize,
+    count_objects,
     count_passes,
     find_assumptions,
     find_cached,
+    find_disproved,
+    find_suspects,
+    is_built_anew,
     is_repeated,
     measure_stored,
     reads_everything,
@@ -51,6 +55,7 @@ class _CachePoint:
     cost: float  # share of the step
     busy_s: float  # saved per step
     assumptions: tuple[str, ...]
+    is_anew: bool  # each epoch reads an object of its own
 
 
 class CacheablePrefix(Rule[CacheablePrefixParameters]):
@@ -75,13 +80,20 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
 
     When it is wrong:
         Python code is taken to be deterministic, which is said and lowers the
-        confidence. A loop that ends its epochs early never completes a cache:
-        it stays silent where it can see that. Memory that later epochs would
-        need is not foreseen. With one epoch, or one more, a cache gains little.
+        confidence. Where a trial reads the data twice and they differ, the
+        advice is taken back and the finding says so instead. A loop that ends
+        its epochs early never completes a cache: it stays silent where it can
+        see that. Memory that later epochs would need is not foreseen. With one
+        epoch, or one more, a cache gains little.
+
+        A dataset that is built anew in every epoch is told apart by its
+        objects and their arguments; other arrays of the same size are not seen.
 
     What to do:
         Put .cache() right after the named stage and before shuffle, repeat and
         random augmentation: source, decode, cache, shuffle, augment, batch.
+        A cache lives as long as its dataset object: build it once, outside the
+        loop over epochs.
 
     What that can change:
         Memory grows by the stated bytes during the first epoch. Anything
@@ -104,14 +116,41 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         if train is None or not is_input_bound(analysis):
             return
         free_bytes = _free_bytes(analysis)
-        points = [point for view in train.stages if (point := _weigh(analysis, train, view, params)) is not None]
+        disproved = find_disproved(analysis, train)
+        suspects = find_suspects(train, disproved)
+        points = [point for view in train.stages if (point := _weigh(analysis, train, view, suspects, params)) is not None]
+        yield from self._find_best(analysis, train, points, free_bytes, params)
+        for view in disproved:
+            yield self._report_disproved(train, view)
+
+    def _find_best(
+        self,
+        analysis: Analysis,
+        train: PipelineView,
+        points: Sequence[_CachePoint],
+        free_bytes: float,
+        params: CacheablePrefixParameters,
+    ) -> Iterator[Finding]:
         fitting = [point for point in points if point.stored_bytes <= params.max_of_free * free_bytes]
         if not fitting:
             return
         best = max(point.cost for point in fitting)
         if best >= params.min_share and best > 0:
             near = [point for point in fitting if point.cost >= params.near_best * best]
-            yield self._report_point(analysis, train, min(near, key=lambda point: point.stored_bytes), free_bytes, params)
+            yield self._report_point(
+                analysis, train, min(near, key=lambda point: (point.is_anew, point.stored_bytes)), free_bytes, params
+            )
+
+    def _report_disproved(self, train: PipelineView, view: StageView) -> Finding:
+        return self.report(
+            f"What comes up to {name_stage(view)} is drawn anew in every epoch: two passes over it gave other elements. A "
+            "cache there would make every epoch the first one's data. Make it faster instead of keeping it; where it need "
+            "not differ, seed it, and a cache can keep it.",
+            severity=Severity.INFO,
+            confidence=Confidence.HIGH,
+            pipeline=train,
+            view=view,
+        )
 
     def _report_point(
         self,
@@ -122,16 +161,9 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         params: CacheablePrefixParameters,
     ) -> Finding:
         passes = count_passes(train, point.view)
-        seen = f"read {passes} times in this run" if passes > 1 else "read again by the repeat after it"
-        assumed = f", assuming that {' and '.join(point.assumptions)}" if point.assumptions else ""
-        message = (
-            f"Everything up to {name_stage(point.view)} gives the same elements in every epoch{assumed}, and is {seen}: "
-            f"{units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. The result takes "
-            f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free_bytes)} are free. Training waits "
-            f"{describe_wait(analysis)}. Put .cache() right after it."
-        )
+        describe = _describe_anew if point.is_anew else _describe
         return self.report(
-            message,
+            describe(analysis, train, point, free_bytes),
             severity=grade(point.cost),
             confidence=weakest(_find_confidence(point, passes), analysis.verdict.confidence),
             pipeline=train,
@@ -143,13 +175,47 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
                 Evidence(name="cache_bytes", value=point.stored_bytes, unit="bytes", threshold=params.max_of_free * free_bytes),
                 Evidence(name="elements_per_epoch", value=point.stored.elements, unit="elements"),
                 Evidence(name="passes", value=passes, unit="epochs"),
+                *((Evidence(name="objects", value=count_objects(point.view), unit="objects"),) if point.is_anew else ()),
             ),
         )
 
 
-def _weigh(analysis: Analysis, train: PipelineView, view: StageView, params: CacheablePrefixParameters) -> _CachePoint | None:
-    assumptions = find_assumptions(train, view)
-    if assumptions is None or not is_repeated(train, view) or not reads_everything(train, view):
+def _describe(analysis: Analysis, train: PipelineView, point: _CachePoint, free_bytes: float) -> str:
+    passes = count_passes(train, point.view)
+    seen = f"read {passes} times in this run" if passes > 1 else "read again by the repeat after it"
+    return (
+        f"Everything up to {name_stage(point.view)} gives the same elements in every epoch{_assumed(point)}, and is {seen}: "
+        f"{units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. The result takes "
+        f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free_bytes)} are free. Training waits "
+        f"{describe_wait(analysis)}. Put .cache() right after it."
+    )
+
+
+def _describe_anew(analysis: Analysis, train: PipelineView, point: _CachePoint, free_bytes: float) -> str:
+    objects, epochs = count_objects(point.view), train.record.loop.epoch_count
+    return (
+        f"{name_stage(point.view)} and all before it are built anew in every epoch: {objects} dataset objects for {epochs} "
+        f"epochs, {units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. A cache lives as long "
+        f"as its dataset, so that it would save nothing here. Where the data are the same each time{_assumed(point)}, build "
+        f"it once, outside the loop, with .cache() there; the result takes {units.byte_count(point.stored_bytes)}, "
+        f"{units.byte_count(free_bytes)} are free. Training waits {describe_wait(analysis)}."
+    )
+
+
+def _assumed(point: _CachePoint) -> str:
+    return f", assuming that {' and '.join(point.assumptions)}" if point.assumptions else ""
+
+
+def _weigh(
+    analysis: Analysis,
+    train: PipelineView,
+    view: StageView,
+    suspects: frozenset[str],
+    params: CacheablePrefixParameters,
+) -> _CachePoint | None:
+    assumptions = find_assumptions(train, view, suspects)
+    comes_again = is_repeated(train, view) or is_built_anew(train, view)
+    if assumptions is None or not comes_again or not reads_everything(train, view):
         return None
     stored = measure_stored(train, view)
     if stored is None or view.written is None:
@@ -162,6 +228,7 @@ def _weigh(analysis: Analysis, train: PipelineView, view: StageView, params: Cac
         cost=share_saved_without(analysis, train, removed),
         busy_s=sum(busy_of(item) for item in train.stages if item.id in removed),
         assumptions=assumptions,
+        is_anew=is_built_anew(train, view),
     )
 
 
@@ -177,6 +244,6 @@ def _busy_share(train: PipelineView, point: _CachePoint) -> float | None:
 
 
 def _find_confidence(point: _CachePoint, passes: int) -> Confidence:
-    if point.assumptions:
+    if point.assumptions or point.is_anew:
         return Confidence.LOW
     return Confidence.HIGH if point.stored.is_exact and passes > 1 else Confidence.MEDIUM

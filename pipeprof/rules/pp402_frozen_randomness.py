@@ -12,7 +12,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import Role
 from pipeprof.rules.base import Parameters, Rule, name_stage
-from pipeprof.rules.cache_point import count_passes, is_repeated
+from pipeprof.rules.cache_point import count_objects, count_passes, is_repeated
 from pipeprof.rules.freshness import CACHE_OPS, Difference, judge_freshness, reshuffles
 from pipeprof.rules.needs import Need
 from pipeprof.rules.stage_graph import downstream, upstream
@@ -67,7 +67,7 @@ class FrozenRandomness(Rule[Parameters]):
                 continue
             for cache in _find_caches(pipeline):
                 frozen = _find_frozen(pipeline, cache)
-                if frozen:
+                if frozen and not _starts_empty(pipeline, cache):
                     yield self._report_cache(pipeline, cache, frozen)
 
     def _report_cache(self, pipeline: PipelineView, cache: StageView, frozen: Sequence[StageView]) -> Finding:
@@ -95,6 +95,13 @@ class FrozenRandomness(Rule[Parameters]):
 
 def _find_caches(pipeline: PipelineView) -> tuple[StageView, ...]:
     return tuple(view for view in pipeline.stages if view.written is not None and view.written.op in CACHE_OPS)
+
+
+def _starts_empty(pipeline: PipelineView, cache: StageView) -> bool:
+    """Tell whether each epoch has a new cache in memory, because the dataset is built anew."""
+    written = cache.written
+    is_on_disk = written is not None and (written.op != "cache" or bool(written.arguments.get("filename")))
+    return count_objects(cache) > 1 and not is_repeated(pipeline, cache) and not is_on_disk
 
 
 def _find_frozen(pipeline: PipelineView, cache: StageView) -> list[StageView]:

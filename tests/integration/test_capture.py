@@ -290,3 +290,26 @@ def test_two_threads_that_consume_one_dataset_are_both_counted(session):
     loop = train_pipeline(session.stop()).loop
 
     assert (loop.elements, loop.threads) == (100, 2)
+
+
+def test_a_dataset_that_is_built_in_every_epoch_is_counted_by_its_objects(session):
+    base = slow_source(6, 0.0)
+
+    def make(count):
+        return base.take(count).batch(2)
+
+    for count in (6, 6, 4):
+        for _ in make(count):
+            pass
+    for _ in range(2):
+        for _ in base.prefetch(1):
+            pass
+
+    profile = session.stop()
+
+    rebuilt = (
+        train_pipeline(profile) if len(profile.pipelines) == 1 else max(profile.pipelines, key=lambda item: item.iterators)
+    )
+    stages = {stage.op: (stage.objects, stage.objects_differ) for stage in rebuilt.written}
+    assert (stages["range"], stages["map"]) == ((1, False), (1, False))
+    assert (stages["take"], stages["batch"][0]) == ((3, True), 3)

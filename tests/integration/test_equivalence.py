@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from pipeprof.advise import equivalence
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.equivalence import compare
@@ -324,3 +325,81 @@ def test_no_time_means_fewer_elements_and_no_verdict_beyond_them():
 
     assert result.state is ElementsState.UNCHECKED
     assert result.elements_compared == 0
+
+
+def _cached(dataset, op: str):
+    original = Replayable.of(dataset)
+    tree = DatasetRegistry().read_tree(dataset)
+    names = match_stages(original.graph, tree.stages, tree.output)
+    stage = [stage for stage in tree.stages if stage.op == op][-1]
+    return original, find_change("cache").rewrite(original, names, stage.id, {}), {"kept_at": names[stage.id]}
+
+
+class _Reader:
+    def __init__(self, draw):
+        self.draw = draw
+
+    def __call__(self):
+        for number in range(40):
+            yield np.float32(self.draw(number))
+
+
+_SPEC = tf.TensorSpec((), tf.float32)
+
+
+@pytest.mark.parametrize("after", [lambda ds: ds, lambda ds: ds.shuffle(40), lambda ds: ds.batch(4).prefetch(2)])
+def test_a_cache_behind_a_generator_that_draws_anew_is_refused(after):
+    dataset = tf.data.Dataset.from_generator(_Reader(lambda number: number + np.random.rand()), output_signature=_SPEC)
+    original, changed, where = _cached(after(dataset), "from_generator")
+
+    result = _compare(original, changed, **where)
+
+    assert result.state is ElementsState.DIFFERENT
+    assert result.note.startswith("it freezes what is drawn anew at every epoch")
+
+
+def test_a_cache_behind_a_generator_that_shuffles_anew_is_refused_where_no_shuffle_follows():
+    class _Shuffled(_Reader):
+        def __call__(self):
+            yield from (np.float32(number) for number in np.random.permutation(40))
+
+    dataset = tf.data.Dataset.from_generator(_Shuffled(None), output_signature=_SPEC)
+
+    plain = _cached(dataset.batch(4), "from_generator")
+    shuffled = _cached(dataset.shuffle(40).batch(4), "from_generator")
+
+    assert _compare(*plain[:2], **plain[2]).state is ElementsState.DIFFERENT
+    assert "drawn anew" not in _compare(*shuffled[:2], **shuffled[2]).note
+
+
+def test_a_cache_behind_a_generator_that_repeats_itself_is_identical():
+    dataset = tf.data.Dataset.from_generator(_Reader(lambda number: number * 2), output_signature=_SPEC).batch(4)
+    original, changed, where = _cached(dataset, "batch")
+
+    assert _compare(original, changed, **where).state is ElementsState.IDENTICAL
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_cache_that_freezes_seeded_draws_is_different_though_new_iterators_repeat_them(batched):
+    dataset = tf.data.Dataset.range(30).map(lambda item: tf.cast(item, tf.float32) + tf.random.uniform([], seed=7))
+    original = Replayable.of(dataset)
+    frozen = _with_cache_at_the_end(original)
+
+    def finish(replayable):
+        return Replayable.of(replayable.load().batch(4) if batched else replayable.load())
+
+    result = _compare(finish(original), finish(frozen))
+
+    assert result.state is ElementsState.DIFFERENT
+    assert "freezes randomness" in result.note
+
+
+def test_randomness_whose_freshness_was_not_compared_is_unchecked(monkeypatch):
+    monkeypatch.setattr(equivalence, "_COMPARISON_SHARE", 1.0)
+    monkeypatch.setattr(equivalence, "_freshness", lambda *_args, **_settings: None)
+    pair = _parallel(tf.data.Dataset.range(30).map(lambda item: tf.cast(item, tf.float32) + tf.random.uniform([])))
+
+    result = _compare(*pair)
+
+    assert result.state is ElementsState.UNCHECKED
+    assert "freshness across epochs was not compared" in result.note

@@ -104,6 +104,8 @@ class StageSpec:
     line: int = 0  # of train.py; 10 + position where 0
     code: str = ""
     incarnations: int = 1
+    objects: int = 1
+    objects_differ: bool = False
     node_element_bytes: int = 0  # as TensorFlow counted
     fused_with: tuple[str, ...] = ()
     inner_nodes: tuple[tuple[str, float], ...] = ()  # nodes of inner pipelines with their share of the busy time
@@ -255,6 +257,8 @@ class Scene:
             element_bytes=spec.element_bytes,
             element_tensors=spec.tensors,
             cardinality=spec.cardinality,
+            objects=spec.objects,
+            objects_differ=spec.objects_differ,
         )
 
     def _inputs(self, index: int) -> tuple[str, ...]:

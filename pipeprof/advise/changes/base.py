@@ -23,6 +23,7 @@ class ChangeKind(Protocol):
     """One kind of change of a pipeline."""
 
     kind: str
+    freezes: bool  # it keeps what its stage gives at the first epoch for all later ones
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:
         """Return what to do, and what for, as an imperative."""

@@ -24,6 +24,7 @@ class Cache:
     """``.cache()`` behind a stage."""
 
     kind = "cache"
+    freezes = True
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
         """Return the cure and its effect."""

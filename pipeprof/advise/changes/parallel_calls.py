@@ -23,6 +23,7 @@ class ParallelCalls:
     """``num_parallel_calls`` of a map or an interleave."""
 
     kind = "parallel_calls"
+    freezes = False
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:
         """Return the cure and its effect."""

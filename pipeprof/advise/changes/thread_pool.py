@@ -20,6 +20,7 @@ class ThreadPool:
     """``options.threading.private_threadpool_size``."""
 
     kind = "thread_pool"
+    freezes = False
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
         """Return the cure and its effect."""

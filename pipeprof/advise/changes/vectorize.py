@@ -37,6 +37,7 @@ class Vectorize:
     """A map and the batch behind it change places."""
 
     kind = "vectorize"
+    freezes = False
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
         """Return the cure and its effect."""

@@ -1,4 +1,4 @@
-"""What a trial's record becomes beside its recommendation."""
+"""What becomes of a recommendation once its trial is known."""
 
 from __future__ import annotations
 
@@ -7,38 +7,57 @@ from dataclasses import replace
 import pytest
 
 from pipeprof.advise.recommend import recommend
-from pipeprof.model.diagnosis import Recommendation
-from pipeprof.model.profile import Change, TrialRecord, TrialState
+from pipeprof.model.analysis import Analysis
+from pipeprof.model.diagnosis import Safety
+from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.engine import judge
 from tests.support.builders import Scene, function, stage
 
-SLOW = Scene(stages=(stage("range"), stage("map", 0.03, function=function("Mul"))))
-
-
-def with_trial(state: TrialState, high: float | None) -> Recommendation:
-    analysis = SLOW.analysis()
-    findings = judge(analysis, select=["PP201"]).findings
-    (untried,) = recommend(analysis, findings)
-    record = TrialRecord(
-        id=untried.id, pipeline_id="p0", stage_id=untried.stage_id or "", change=Change(kind=untried.change.kind),
-        state=state, speedup=1.2, low=0.74, high=high,
-    )  # fmt: skip
-    tried = replace(analysis, profile=replace(analysis.profile, trials=(record,)))
-    (found,) = recommend(tried, findings)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("state", "high", "expected"),
-    [
-        (TrialState.NO_DIFFERENCE, 3.84, True),
-        (TrialState.NO_DIFFERENCE, None, True),
-        (TrialState.NO_DIFFERENCE, 1.05, False),
-        (TrialState.CONFIRMED, 3.84, False),
-        (TrialState.WORSE, 0.9, False),
-    ],
+SLOW = Scene(
+    stages=(
+        stage("from_tensor_slices", cardinality=6400, element_bytes=20),
+        stage("map", 0.036, visits=32.0, cardinality=6400, element_bytes=15_000, function=function("DecodeJpeg")),
+        stage("prefetch", segment=0, node="Prefetch"),
+    )
 )
-def test_a_trial_is_undecided_where_it_ended_with_a_gain_neither_shown_nor_ruled_out(
-    state: TrialState, high: float | None, expected: bool
-) -> None:
-    assert with_trial(state, high).trial.undecided is expected
+
+
+def cache_trial(**facts: object) -> TrialRecord:
+    planted = {"state": TrialState.CONFIRMED, "speedup": 2.0, "low": 1.5, "high": 2.5, "pairs": 5}
+    return TrialRecord(id="cache-p0-s1", pipeline_id="p0", stage_id="s1", change=Change(kind="cache"), **(planted | facts))  # type: ignore[arg-type]
+
+
+def with_trials(*trials: TrialRecord, scene: Scene = SLOW) -> Analysis:
+    analysis = scene.analysis()
+    return replace(analysis, profile=replace(analysis.profile, trials=trials))
+
+
+def recommended(analysis: Analysis):
+    return {item.id: item for item in recommend(analysis, judge(analysis).findings)}
+
+
+@pytest.mark.parametrize("state", list(ElementsState))
+def test_a_confirmed_change_is_accepted_only_with_its_data_proven_the_same(state: ElementsState) -> None:
+    proven = {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM}
+
+    item = recommended(with_trials(cache_trial(elements=state)))["cache-p0-s1"]
+
+    assert item.accepted is (state in proven)
+
+
+def test_a_cache_that_was_seen_to_freeze_is_shown_as_refused() -> None:
+    frozen = cache_trial(state=TrialState.WORSE, elements=ElementsState.DIFFERENT, speedup=None, low=None, high=None)
+
+    item = recommended(with_trials(frozen))["cache-p0-s1"]
+
+    assert (item.trial.state, item.accepted) == (TrialState.WORSE, False)
+    assert item.predicted is None
+
+
+def test_a_dataset_that_is_built_anew_is_advised_on_and_not_tried() -> None:
+    anew = SLOW.but(stages=tuple(replace(item, objects=3) for item in SLOW.stages))
+
+    (item,) = (item for item in recommended(anew.analysis()).values() if "PP401" in item.findings)
+
+    assert (item.change.kind, item.safety, item.predicted) == ("build_once", Safety.MANUAL, None)
+    assert item.title == "Build this dataset once, outside the loop over epochs, and cache it there"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeprof.model.diagnosis import Confidence, Severity
 from pipeprof.model.profile import Role
 from pipeprof.rules.base import Parameters
@@ -101,3 +103,11 @@ def test_it_does_not_apply_without_a_pipeline() -> None:
     outcomes = {item.code: item for item in judge(analysis).outcomes}
 
     assert (outcomes["PP402"].outcome, outcomes["PP402"].reason) == (NOT_APPLICABLE, "no tf.data pipeline was seen")
+
+
+def test_a_cache_that_is_built_anew_in_every_epoch_freezes_nothing() -> None:
+    anew = [replace(item, objects=3) for item in (SOURCE, AUGMENT, CACHE, stage("batch"))]
+    to_file = replace(CACHE, objects=3, arguments={"filename": "/tmp/kept"})
+
+    assert check(*anew) == []
+    assert len(check(anew[0], anew[1], to_file, anew[3])) == 1
