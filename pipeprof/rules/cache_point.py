@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeprof.analysis.stage_graph import downstream, elements_per_step, upstream
 from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.rules.freshness import CACHE_OPS, Difference, Freshness, judge_freshness, repeats, reshuffles
-from pipeprof.rules.stage_graph import downstream, elements_per_step, upstream
 
 _STOPS_EARLY = frozenset({"take", "take_while"})
 
