@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeprof.advise.recommend import recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
+from pipeprof.analysis.bound import find_bound
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import CallSite, Profile, RunInfo
@@ -42,7 +43,7 @@ def diagnose(
         resources=analysis.resources,
         verdict=analysis.verdict,
         timeline=analysis.timeline,
-        pipelines=tuple(_pipeline(view) for view in analysis.pipelines),
+        pipelines=tuple(_pipeline(analysis, view) for view in analysis.pipelines),
         findings=judgement.findings,
         recommendations=recommendations,
         rules=judgement.outcomes,
@@ -65,7 +66,7 @@ def _run(run: RunInfo) -> Run:
     )
 
 
-def _pipeline(view: PipelineView) -> Pipeline:
+def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
     return Pipeline(
         id=view.record.id,
         role=view.record.role,
@@ -76,6 +77,7 @@ def _pipeline(view: PipelineView) -> Pipeline:
         unattributed_s_per_step=view.unattributed_s_per_step,
         consumer=view.record.consumer,
         counters=view.record.counters,
+        bound=find_bound(analysis, view),
     )
 
 
