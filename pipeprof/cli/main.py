@@ -21,6 +21,7 @@ from pipeprof.errors import UserError
 COMMANDS = {
     "run": "run a script, find out why it waits for its input, and try the fixes",
     "report": "show the report of a run again",
+    "predict": "predict whether a run's input keeps up on another machine",
     "rules": "list the rules",
     "explain": "explain a rule",
 }

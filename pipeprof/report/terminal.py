@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -74,6 +74,12 @@ def print_failure_note(diagnosis: Diagnosis | None, stream: TextIO, run_path: Pa
         kept = f"see what was measured with: {_command('report', run_path)}" if run_path else ""
         second = kept or one_line(diagnosis.verdict.sentence)
     _write(stream, [Text.assemble((f"pipeprof: {line}", "dim")) for line in (first, second)], _width(stream))
+
+
+def print_lines(make: Callable[[int], list[Text]], stream: TextIO) -> None:
+    """Print lines that are made for the stream's width, in its colours."""
+    width = _width(stream)
+    _write(stream, make(width), width)
 
 
 def _width(stream: TextIO) -> int:
