@@ -117,6 +117,19 @@ class Search:
             reason = "" if control is None or control.reproduces_run else control.reason
             self._try_all(bench, analysis, reason)
 
+    def measure_ceiling(self) -> Control | None:
+        """Measure the training pipeline against the same loop fed one ready element; None where that cannot be done."""
+        analysis = analyse(self._profile)
+        if analysis.train is None:
+            return None
+        try:
+            bench = self._prepare(analysis, analysis.train)
+        except TrialError as error:
+            self._note(f"nothing was tried: {error}")
+            return None
+        with bench.current.preserve_random_state():
+            return self._measure_control(bench)
+
     # --- preparing ----------------------------------------------------------------------------------------------
 
     def _prepare(self, analysis: Analysis, view: PipelineView) -> _Bench:
