@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TENSORFLOW ?= 2.21
 DEMO ?= cacheable_decode
+SEED ?= 2026
 
 CONSTRAINTS := constraints/tensorflow-$(TENSORFLOW).txt
 READY := $(VENV)/.pipeprof-tensorflow-$(TENSORFLOW)
@@ -19,7 +20,7 @@ ifeq ($(wildcard $(CONSTRAINTS)),)
 $(error TENSORFLOW=$(TENSORFLOW) is none of: $(patsubst constraints/tensorflow-%.txt,%,$(wildcard constraints/tensorflow-*.txt)))
 endif
 
-.PHONY: help demo test check benchmark-samples clean
+.PHONY: help demo test check benchmark-samples benchmark-prediction clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is:"
@@ -41,6 +42,9 @@ check: $(READY) ## run the checks alone: lint, format, types, layers
 
 benchmark-samples: $(READY) $(DATA) ## run every sample and its twin, compare with what is expected (12 minutes, quiet machine)
 	$(BIN)/python benchmarks/samples.py --write docs/samples.md
+
+benchmark-prediction: $(READY) ## predict changes, really make them, compare (15 minutes, quiet machine; SEED=n draws other costs)
+	PYTHONPATH=. $(BIN)/python benchmarks/prediction.py --seed $(SEED) --write docs/prediction.md
 
 clean: ## remove caches and the sample data; the environment and reports stay
 	rm -rf sample_pipelines/data dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache sample_pipelines/.mypy_cache

@@ -13,6 +13,7 @@ from pipeprof.advise.recommend import recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
+from pipeprof.analysis.bound import find_bound
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.analysis.verdict import conclude
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
@@ -46,7 +47,7 @@ def diagnose(
         resources=analysis.resources,
         verdict=conclude(analysis.verdict, judgement.findings),
         timeline=analysis.timeline,
-        pipelines=tuple(_pipeline(view) for view in analysis.pipelines),
+        pipelines=tuple(_pipeline(analysis, view) for view in analysis.pipelines),
         findings=judgement.findings,
         recommendations=recommendations,
         rules=judgement.outcomes,
@@ -69,7 +70,7 @@ def _run(run: RunInfo) -> Run:
     )
 
 
-def _pipeline(view: PipelineView) -> Pipeline:
+def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
     alignment = align(view.record)
     return Pipeline(
         id=view.record.id,
@@ -83,6 +84,7 @@ def _pipeline(view: PipelineView) -> Pipeline:
         counters=view.record.counters,
         rewrites=tuple(_rewrite_text(view, item) for item in name_rewrites(view.record, alignment)),
         explained_share=explained_share(view.record, alignment),
+        bound=find_bound(analysis, view),
     )
 
 

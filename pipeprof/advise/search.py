@@ -90,9 +90,7 @@ class Search:
         self._stop = threading.Event()
         self._broken = ""  # a reason why nothing more can be measured in this process
 
-    @property
-    def _left_s(self) -> float:
-        return self._settings.budget_s - (time.monotonic() - self._started)
+    _left_s = property(lambda self: self._settings.budget_s - (time.monotonic() - self._started))
 
     def run(self) -> None:
         """Try everything that the rules lead to; a reason is streamed where nothing can be tried."""
@@ -118,7 +116,18 @@ class Search:
             reason = "" if control is None or control.reproduces_run else control.reason
             self._try_all(bench, analysis, reason)
 
-    # --- preparing ----------------------------------------------------------------------------------------------
+    def measure_ceiling(self) -> Control | None:
+        """Measure the training pipeline against the same loop fed one ready element; None where that cannot be done."""
+        analysis = analyse(self._profile)
+        if analysis.train is None:
+            return None
+        try:
+            bench = self._prepare(analysis, analysis.train)
+        except TrialError as error:
+            self._note(f"nothing was tried: {error}")
+            return None
+        with bench.current.preserve_random_state():
+            return self._measure_control(bench)
 
     def _prepare(self, analysis: Analysis, view: PipelineView) -> _Bench:
         """Make the pipeline replayable and the consumer that stands for the training step.
@@ -198,8 +207,6 @@ class Search:
         step_s, wait_share = _mean_of_run(bench.view)
         same, why = reproduces(step_s, wait_share, control.baseline_step_s, control.baseline_wait_share, bench.noise)
         return replace(control, reproduces_run=same, reason=why)
-
-    # --- trying -------------------------------------------------------------------------------------------------
 
     def _try_all(self, bench: _Bench, analysis: Analysis, reason: str) -> None:
         tried: set[str] = set()
@@ -299,8 +306,6 @@ class Search:
             changed = find_change(item.change.kind).rewrite(original, names, twin.id, item.change.params)
             if self._compare(original, changed, _kept_at(replace(item, stage_id=twin.id), names)).state in _FATAL:
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
-
-    # --- records ------------------------------------------------------------------------------------------------
 
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:
         for item in self._recommendations(analysis):

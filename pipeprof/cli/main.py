@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "run a script, find out why it waits for its input, and try the fixes",
     "analyze": "diagnose a profile that TensorFlow's profiler wrote",
     "report": "show the report of a run again",
+    "predict": "predict whether a run's input keeps up on another machine",
     "rules": "list the rules",
     "explain": "explain a rule",
 }

@@ -175,6 +175,39 @@ class Stage:
     injected: bool = False  # TensorFlow added it; the user wrote no such stage
 
 
+class BoundLimit(StrEnum):
+    """What bounds the rate of a whole pipeline."""
+
+    CORES = "cores"
+    STAGE = "stage"  # one that runs a fixed number of calls at a time, or shares one thread
+    THREADS = "threads"
+    PYTHON = "python"  # the interpreter's lock
+    STORAGE = "storage"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageCores:
+    """A stage's part in the best split of the cores."""
+
+    stage_id: str
+    cores: float
+    waits: bool = False  # its calls take threads of the pool, not cores
+    cpu_s_per_step: float | None = None  # as the split counts it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bound:
+    """The most that a pipeline could deliver with the best split of the cores; a bound, not a prediction."""
+
+    steps_per_s: float
+    limited_by: BoundLimit
+    cores: float  # that were shared out
+    stage_id: str | None = None  # the stage behind the limit
+    stages: tuple[StageCores, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pipeline:
     """One pipeline, source first."""
@@ -190,6 +223,7 @@ class Pipeline:
     counters: str = ""
     rewrites: tuple[str, ...] = ()  # "map_and_batch_fusion: map, batch → MapAndBatch"
     explained_share: float | None = None  # of the busy time that TensorFlow counted, what a stage or a rewrite explains
+    bound: Bound | None = None  # what the input could deliver at most; None where its stages were not measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Diagnosis, Pipeline, Stage
+from pipeprof.model.diagnosis import Bound, BoundLimit, Diagnosis, Pipeline, Stage
 from pipeprof.model.profile import CallSite
 from pipeprof.report.text import call_text, number_text, one_line, short_paths
 
@@ -73,6 +73,7 @@ class PipelineTable:
     flow: tuple[FlowNode, ...]
     bottleneck: str  # "train.py:42 .map(decode)", empty where there is none
     bottleneck_limit: str  # "at most 5.5 steps/s, one call at a time"
+    bound: str  # "The input could deliver at most about 210 steps/s on these 2 cores; the cores limit it."
 
     @property
     def has_cpu(self) -> bool:
@@ -129,7 +130,30 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         flow=_flow(pipeline, {stage.id: row for stage, row in zip(pipeline.stages, rows, strict=True)}),
         bottleneck=next((f"{row.where} {row.call}".strip() for row in rows if row.is_bottleneck), ""),
         bottleneck_limit=next((_limit(stage) for stage in pipeline.stages if stage.is_bottleneck), ""),
+        bound=bound_text(pipeline.bound, {row.id: f"{row.where} {row.call}".strip() for row in rows}),
     )
+
+
+def bound_text(bound: Bound | None, names: Mapping[str, str]) -> str:
+    """Say what the whole input could deliver at most, and what limits it; empty where that is not known."""
+    if bound is None:
+        return ""
+    cores = "this core" if bound.cores == 1 else f"these {number_text(bound.cores)} cores"
+    rate = units.rate(bound.steps_per_s, " steps/s")
+    return f"The input could deliver at most about {rate} on {cores}; {limit_text(bound, names)}."
+
+
+def limit_text(bound: Bound, names: Mapping[str, str]) -> str:
+    """Say what a bound rests on: ``the cores limit it``."""
+    stage = names.get(bound.stage_id or "", "one stage")
+    return {
+        BoundLimit.CORES: "the cores limit it" if bound.cores != 1 else "the core limits it",
+        BoundLimit.STAGE: f"{stage} limits it, which no more cores can change",
+        BoundLimit.THREADS: f"the threads on which {stage} waits limit it",
+        BoundLimit.PYTHON: f"Python's interpreter lock in {stage} limits it",
+        BoundLimit.STORAGE: "reading from storage limits it",
+        BoundLimit.MEMORY: "memory limits it",
+    }[bound.limited_by]
 
 
 def _parts_of_calls(pipeline: Pipeline) -> frozenset[str]:

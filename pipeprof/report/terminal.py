@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -58,6 +58,12 @@ def print_report(diagnosis: Diagnosis, stream: TextIO, run_path: Path | None) ->
     width = _width(stream)
     lines = [line for block in _blocks(make_sheet(diagnosis), run_path, width) for line in (*block, Text())]
     _write(stream, [Text(), *lines[:-1]], width)
+
+
+def print_lines(make: Callable[[int], list[Text]], stream: TextIO) -> None:
+    """Print lines that are made for the stream's width, in its colours."""
+    width = _width(stream)
+    _write(stream, make(width), width)
 
 
 def _width(stream: TextIO) -> int:

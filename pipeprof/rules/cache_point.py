@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeprof.analysis.stage_graph import downstream, elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.profile import ElementsState
 from pipeprof.rules.freshness import CACHE_OPS, Difference, Freshness, judge_freshness, repeats, reshuffles
-from pipeprof.rules.stage_graph import downstream, elements_per_step, upstream
 
 _STOPS_EARLY = frozenset({"take", "take_while"})
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from pipeprof.analysis.cores import pool_threads
 from pipeprof.model.analysis import Analysis, PipelineView, SegmentView, StageView
 from pipeprof.model.diagnosis import InputBound
-from pipeprof.rules.cores import pool_threads
 
 CONSUMER_SEGMENT = 0  # the analysis numbers segments from the consumer's own thread upwards
 

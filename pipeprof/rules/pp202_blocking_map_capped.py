@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
+from pipeprof.analysis.cores import pipeline_cpu_s, pool_threads, waits_surely
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
-from pipeprof.rules.cores import pipeline_cpu_s, pool_threads, waits_surely
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 from pipeprof.rules.python_work import computes_in_python, find_python_calls, runs_python

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeprof import units
+from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
@@ -28,7 +29,6 @@ from pipeprof.rules.cache_point import (
 )
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
 from pipeprof.rules.needs import Need
-from pipeprof.rules.stage_graph import upstream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import Role
@@ -15,7 +16,6 @@ from pipeprof.rules.base import Parameters, Rule, name_stage
 from pipeprof.rules.cache_point import count_objects, count_passes, is_repeated
 from pipeprof.rules.freshness import CACHE_OPS, Difference, judge_freshness, reshuffles
 from pipeprof.rules.needs import Need
-from pipeprof.rules.stage_graph import downstream, upstream
 
 
 class FrozenRandomness(Rule[Parameters]):

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
+from pipeprof.analysis.stage_graph import consumer_of, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.model.profile import StageFunction
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
-from pipeprof.rules.stage_graph import consumer_of, elements_per_step
 
 # Without a batched form, by prefix: images and audio, strings, files, tables, loops, results whose shape depends on values.
 _NOT_BATCHED = (

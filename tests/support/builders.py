@@ -30,6 +30,7 @@ from pipeprof.model.profile import (
     HostBin,
     HostSeries,
     Loop,
+    LoopBin,
     PipelineRecord,
     Profile,
     PythonCalls,
@@ -127,6 +128,8 @@ class Scene:
     step_count: int = 600
     epochs: int = 3
     epoch_elements: tuple[int, ...] = ()
+    bins: tuple[tuple[int, float, float], ...] = ()  # steps, waited and own seconds of consecutive stretches
+    boundary_s: float = 0.0  # waited for the first element of each epoch but the first
     wall_s: float = 24.0
     input_bound: InputBound | None = None  # by the wait share where None
     limit: Limit | None = None
@@ -135,6 +138,7 @@ class Scene:
     cores: int = 4
     cpu_quota: float | None = None
     cpu_s_per_step: float | None = 0.044
+    run_delay_s_per_step: float | None = None
     system_cpu_share: float | None = None
     memory_bytes: int | None = 16_000_000_000
     memory_limit_bytes: int | None = None
@@ -231,10 +235,26 @@ class Scene:
                 end_s=self.wall_s,
                 wall_s=self.wall_s,
                 epochs=tuple(
-                    EpochRecord(start_s=0.0, elements=count, creation_s=0.0, first_wait_s=0.0, wait_s=0.0, wall_s=1.0)
+                    EpochRecord(
+                        start_s=0.0, elements=count, creation_s=0.0, first_wait_s=self.boundary_s, wait_s=0.0, wall_s=1.0
+                    )
                     for count in self.epoch_elements
                 ),
+                bins=tuple(
+                    LoopBin(
+                        start_s=0.0,
+                        end_s=0.0,
+                        steps=count,
+                        wait_s=wait_s,
+                        gap_s=gap_s,
+                        wait_max_s=0.0,
+                        step_max_s=0.0,
+                        step_min_s=0.0,
+                    )
+                    for count, wait_s, gap_s in self.bins
+                ),
                 epoch_count=self.epochs,
+                boundary_wait_s=self.boundary_s * max(0, self.epochs - 1),
                 seen_share=self.seen_share,
             ),
             call_site=call_site(30, "dataset.prefetch(2)"),
@@ -311,6 +331,7 @@ class Scene:
             gap_s=self.gap_s,
             wait_s=self.step_s - self.gap_s,
             cpu_s_per_step=self.cpu_s_per_step,
+            run_delay_s_per_step=self.run_delay_s_per_step,
         )
 
     def _view(self, index: int, written: WrittenStage, nodes: tuple[ExecutedStage, ...]) -> StageView:

@@ -49,15 +49,6 @@ def stage_label(stage: StageView) -> str:
     return f"{stage.stage.op}({name})" if name and name != "<lambda>" else stage.stage.op
 
 
-def element_bytes(stage: StageView) -> float | None:
-    """Return the size of one element that a stage gives: static, else as TensorFlow counted it."""
-    if stage.written is not None and stage.written.element_bytes is not None:
-        return float(stage.written.element_bytes)
-    if stage.stage.bytes and stage.stage.elements:
-        return stage.stage.bytes / stage.stage.elements
-    return None
-
-
 def find_node(graph: Any, node_names: Mapping[str, str], stage_id: str) -> Any:  # Any: GraphDef, NodeDef
     """Return the node of a stage.
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.changes.base import Params, element_bytes, find_node, stage_label
+from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.neutralise import random_ops, reshuffles
 from pipeprof.advise.replayable import Replayable
+from pipeprof.analysis.element_size import element_bytes
+from pipeprof.analysis.stage_graph import upstream
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.model.diagnosis import Safety
@@ -32,10 +34,8 @@ class Cache:
 
     def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
         """Return that it takes memory, and what it would freeze."""
-        upstream = _upstream(view, stage_id)
-        functions = [
-            stage.written.function for stage in upstream if stage.written is not None and stage.written.function is not None
-        ]
+        written = [stage.written for stage in upstream(view, stage_id) if stage.written is not None]
+        functions = [stage.function for stage in written if stage.function is not None]
         if any(function.random_ops for function in functions):
             return Safety.CHANGES_DATA, "it would freeze the random draws above it"
         if any(function.python_ops for function in functions):
@@ -81,19 +81,6 @@ def _refuse(graph: Any, name: str) -> None:
             raise TrialError("a cache here would freeze randomness (Dataset.random, or sampling from datasets)")
         if node.op == "RepeatDataset" and (graphs.constant_value(nodes.get(node.input[1])) or 0) < 0:
             raise TrialError("the stage never ends (repeat above it), so that a cache would never be complete")
-
-
-def _upstream(view: PipelineView, stage_id: str) -> list[StageView]:
-    """Return a stage and all stages above it."""
-    found: dict[str, StageView] = {}
-    stack = [stage_id]
-    while stack:
-        current = stack.pop()
-        if current in found:
-            continue
-        found[current] = view.stage(current)
-        stack.extend(found[current].stage.inputs)
-    return list(found.values())
 
 
 def _elements_per_epoch(view: PipelineView, stage: StageView) -> float | None:

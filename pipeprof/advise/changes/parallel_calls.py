@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.changes.base import AUTOTUNE, Params, element_bytes, find_node, integer, stage_label
+from pipeprof.advise.changes.base import AUTOTUNE, Params, find_node, integer, stage_label
 from pipeprof.advise.replayable import Replayable
+from pipeprof.analysis.element_size import element_bytes
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety

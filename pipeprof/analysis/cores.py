@@ -7,9 +7,14 @@ threads are free. TensorFlow's processing time is wall time and never read as CP
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from pipeprof.analysis import doubt
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.profile import HostBin
+
+if TYPE_CHECKING:
+    from pipeprof.analysis.doubt import Readings
 
 CROWDED_SHARE = 0.85  # of all cores, over all processes
 _BELOW_WHEN_CROWDED = 0.2
@@ -69,10 +74,26 @@ def pipeline_cpu_s(analysis: Analysis, pipeline: PipelineView) -> float | None:
 
     That is the CPU time of the input pipeline replayed alone where there is a control, else that of the whole process.
     """
-    control = analysis.control(pipeline.record.id)
-    alone_s = control.pipeline_cpu_s_per_step if control is not None and control.reproduces_run else None
+    alone_s = pipeline_alone_cpu_s(analysis, pipeline)
     known = [value for value in (alone_s, pipeline.cpu_s_per_step) if value is not None]
     return min(known) if known else None
+
+
+def pipeline_alone_cpu_s(analysis: Analysis, pipeline: PipelineView) -> float | None:
+    """Return the CPU seconds of one step of the pipeline replayed alone, None where that was not done."""
+    control = analysis.control(pipeline.record.id)
+    return control.pipeline_cpu_s_per_step if control is not None and control.reproduces_run else None
+
+
+def free_cores(analysis: Analysis, pipeline: PipelineView) -> Readings:
+    """Return how many cores the process can have: all that it is granted, less some or all of what others used meanwhile.
+
+    The scheduler gives a busy process more than others left idle, so that the truth lies between; never less than it had.
+    """
+    granted, cores = granted_cores(analysis), analysis.profile.run.host.cores
+    used, system = used_cores(analysis, pipeline) or 0.0, system_cpu_share(analysis, pipeline)
+    others = max(0.0, (system or 0.0) * cores - used) if system is not None else 0.0
+    return doubt.between("cores that are left", min(granted, max(granted - others, used, 0.1)), granted)
 
 
 def _mean_share(analysis: Analysis, pipeline: PipelineView, read: Callable[[HostBin], float | None]) -> float | None:

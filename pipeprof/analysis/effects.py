@@ -1,0 +1,145 @@
+"""What each kind of change does to the stages: one function for a kind, in readings that are as wide as the evidence is.
+
+A new kind is one function with the entry in ``EFFECTS``. It states work and slots only; what becomes of the step is the step
+model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pipeprof.analysis import doubt
+from pipeprof.analysis.cores import pool_threads
+from pipeprof.analysis.element_size import element_bytes
+from pipeprof.analysis.stage_graph import consumer_of, elements_per_step, upstream
+from pipeprof.analysis.step_model import Effect, stage_busy_s
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.profile import Change
+
+if TYPE_CHECKING:
+    from pipeprof.analysis.doubt import Readings
+
+# Measured with TensorFlow 2.21 on this project's machines: seconds, low and high.
+_DISPATCH_S = (4e-6, 20e-6)  # one call of a map's function, without its ops
+_OP_S = (0.5e-6, 4e-6)  # one cheap op within it
+_POOL_S = (0.0, 15e-6)  # one call more in a pool than in the thread that asks
+_CACHE_READ_S = (0.3e-6, 3e-6)  # one element out of a memory cache: its tensors are shared, not copied, whatever their size
+_BYTES_PER_S = (1e9, 8e9)  # of a cheap op on a batch
+_SLOWEST_BYTES_PER_S = 1e7  # of any elementwise op (lgamma: 100 ns a number)
+_HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when single elements are no longer handed on
+_START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
+_AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it does
+_LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a change is made."""
+
+    analysis: Analysis
+    view: PipelineView
+    stage: StageView
+    change: Change
+
+    @property
+    def busy_s(self) -> Readings:
+        """The stage's busy seconds of a step; what the counters did not see of it is in doubt."""
+        seen = self.stage.stage.seen_share
+        return stage_busy_s(self.stage) * doubt.around("what was not seen", 0.02 + 0.3 * (1 - (1.0 if seen is None else seen)))
+
+    def number(self, name: str) -> int:
+        """Return a whole-number parameter, -1 (AUTOTUNE) where there is none."""
+        value = self.change.params.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else -1
+
+
+def parallel_calls(place: Place) -> Effect:
+    """Calls at once in a pool: as many as asked for, but no more than have a thread, or files to read from."""
+    asked, threads = place.number("num_parallel_calls"), pool_threads(place.analysis, place.view)
+    most = float(threads)
+    cycle = place.stage.written.arguments.get("cycle_length") if place.stage.written is not None else None
+    if isinstance(cycle, int) and cycle > 0:
+        most = min(most, float(cycle))
+    slots = max(1.0, min(most, float(asked)) if asked > 0 else most)
+    calls = elements_per_step(place.view, place.stage) or 1.0
+    busy = place.busy_s + calls * doubt.between("a call in a pool", *_POOL_S)
+    return Effect(busy_s={place.stage.id: busy}, slots={place.stage.id: slots}, serial_s=_locked_s(place, calls))
+
+
+def thread_pool(place: Place) -> Effect:
+    """A pool of another size lets so many calls of a blocking map wait at once, as far as the map asks for them."""
+    size = float(place.number("private_threadpool_size"))
+    if size <= 0:
+        return Effect()
+    calls = elements_per_step(place.view, place.stage) or 1.0
+    if place.stage.is_parallel_by_autotune:
+        slots: Readings | float = doubt.between("calls that AUTOTUNE reaches", *_AUTOTUNE_REACH) * size
+    else:
+        slots = min(size, max(1.0, place.stage.slots))
+    slots = slots + (place.stage.slots < 1)
+    busy = place.busy_s + calls * doubt.between("a call in a pool", *_POOL_S)
+    return Effect(busy_s={place.stage.id: busy}, slots={place.stage.id: slots}, serial_s=_locked_s(place, calls))
+
+
+def cache(place: Place) -> Effect:
+    """From the second epoch on nothing above the cache runs; its elements are read, not copied."""
+    above = [item.id for item in upstream(place.view, place.stage.id)]
+    busy = sum(stage_busy_s(place.view.stage(stage_id)) for stage_id in above)
+    whole = place.view.busy_s_per_step or busy
+    reads = (elements_per_step(place.view, place.stage) or 0.0) * doubt.between("an element out of a cache", *_CACHE_READ_S)
+    reader = consumer_of(place.view, place.stage.id)
+    segment = reader.segment if reader is not None else 0
+    kept = max(0.0, 1 - busy / whole) if whole > 0 else 1.0
+    return Effect(
+        busy_s=dict.fromkeys(above, 0.0),
+        added_s={segment: reads},
+        cpu_kept=kept,
+        handing_kept=kept,
+        start_kept=_START_LEFT,
+    )
+
+
+def vectorize(place: Place) -> Effect:
+    """One call for a batch: the dispatch of all others goes, and the kernels' own work on the elements stays."""
+    calls = elements_per_step(place.view, place.stage) or 1.0
+    function = place.stage.written.function if place.stage.written is not None else None
+    ops = float(function.op_count if function is not None else 3)
+    size = (element_bytes(place.stage) or 8.0) * calls
+    once = doubt.between("one call", *_DISPATCH_S) + ops * doubt.between("one op", *_OP_S)
+    work = ops * size / doubt.between("bytes of an op", *_BYTES_PER_S)
+    spent = calls * (doubt.between("one call", *_DISPATCH_S) + ops * doubt.between("one op", *_OP_S))
+    beyond = (place.busy_s - spent).clip(min=0.0)  # of single calls: kernels, or waiting for a core and a thread
+    kernels = (beyond if function is None else beyond.clip(max=ops * size / _SLOWEST_BYTES_PER_S)) * doubt.between(
+        "kernels that stay", 0.0, 1.0
+    )
+    busy = (once + work + kernels).clip(max=place.busy_s)
+    saved = 1 - busy / place.busy_s.clip(min=1e-12)
+    whole = place.view.busy_s_per_step or stage_busy_s(place.stage)
+    share = stage_busy_s(place.stage) / whole if whole > 0 else 0.0
+    single = 1 / max(1.0, calls)  # what is not explained is the handing on of each element
+    return Effect(
+        busy_s={place.stage.id: busy},
+        cpu_kept=1 - share * saved,
+        handing_kept=single,
+        rest_ratio=single,
+        rest_kept=_HAND_OVER_LEFT,
+    )
+
+
+def _locked_s(place: Place, calls: float) -> Readings | float:
+    """Return the seconds of a step in which the stage's Python functions hold the interpreter's lock, one at a time."""
+    written = place.stage.written
+    if written is None or written.function is None or not written.function.python_ops:
+        return 0.0
+    python = written.python
+    if python is None or not python.calls:
+        return place.busy_s * doubt.between("Python that holds the lock", 0.0, 1.0)
+    return calls * python.cpu_s / python.calls * doubt.between("Python that holds the lock", *_LOCKED_SHARE)
+
+
+EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
+    {"parallel_calls": parallel_calls, "thread_pool": thread_pool, "cache": cache, "vectorize": vectorize}
+)
