@@ -16,7 +16,7 @@ from pipeprof.model.profile import Control, Profile, Role
 
 def analyse(profile: Profile) -> Analysis:
     """Calculate everything that the rules and the report need."""
-    views = tuple(view_pipeline(record) for record in profile.pipelines)
+    views = tuple(view_pipeline(record, profile.run.host.cores) for record in profile.pipelines)
     training = [view for view in views if view.record.role is Role.TRAIN]
     train = max(training or views, key=lambda view: view.record.loop.wall_s, default=None)
     record = train.record if train is not None else None

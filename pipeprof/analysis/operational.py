@@ -9,18 +9,18 @@ so only rates are used, scaled by the root's count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeprof.analysis.alignment import Alignment, align, slot_of, stem
+from pipeprof.analysis.alignment import Alignment, align, stem
+from pipeprof.analysis.visits import Inputs, pass_lengths, visit_ratio
 from pipeprof.model.analysis import PipelineView, SegmentView, StageView
 from pipeprof.model.diagnosis import Stage
 from pipeprof.model.profile import ExecutedStage, PipelineRecord, WrittenStage
 
 _POOLED = ("ParallelMap", "MapAndBatch", "ParallelInterleave", "ParallelBatch", "LegacyParallelInterleave", "ParallelFilter")
-_FAN_OUT = ("FlatMap", "Interleave", "ParallelInterleave", "LegacyParallelInterleave", "GroupByWindow")
-_CACHES = ("MemoryCacheImpl", "FileCacheImpl")
-_FEW = 10  # elements that are too few to tell a ratio
+_ON_THE_POOL = ("ParallelMap", "MapAndBatch", "ParallelFilter")  # calls beyond its threads queue, whatever was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,29 @@ class _Node:
 class _Layout:
     """All nodes with their segments."""
 
+    threads: float
     nodes: dict[str, _Node] = field(default_factory=dict)
     slots: dict[int, float] = field(default_factory=dict)
 
 
-def view_pipeline(record: PipelineRecord) -> PipelineView:
-    """Bring one pipeline to one step of its consumer."""
+def view_pipeline(record: PipelineRecord, cores: int | None = None) -> PipelineView:
+    """Bring one pipeline to one step of its consumer.
+
+    Args:
+        record: the pipeline.
+        cores: of the machine; functions run on no more threads than the pool has, which is one a core where none is set.
+    """
     alignment = align(record)
-    layout = _lay_out(record, alignment)
+    threads = record.threadpool_size or cores
+    layout = _lay_out(record, alignment, float(threads) if threads else math.inf)
     segments = _segments(layout, alignment)
     bound = _bounding(segments)
     bottleneck = _bottleneck(layout, segments, alignment)
-    stages = _views(record, alignment, layout, bottleneck)
     loop = record.loop
     steps = loop.steps_in_bins
     wall = sum(item.wait_s + item.gap_s for item in loop.bins)
+    observed_per_s = steps / wall if steps and wall else 0.0
+    stages = tuple(_not_refuted(view, observed_per_s) for view in _views(record, alignment, layout, bottleneck))
     wait = sum(item.wait_s for item in loop.bins)
     attributed = {node.id for nodes in alignment.nodes.values() for node in nodes}
     rest = [node.demand for key, node in layout.nodes.items() if key not in attributed]
@@ -86,38 +94,24 @@ def view_pipeline(record: PipelineRecord) -> PipelineView:
 # --- executed tree -----------------------------------------------------------------------------------------------
 
 
-def _lay_out(record: PipelineRecord, alignment: Alignment) -> _Layout:
+def _lay_out(record: PipelineRecord, alignment: Alignment, threads: float) -> _Layout:
     """Give every node its visit ratio and its segment, from the consumer's thread (segment 0) upwards."""
-    layout = _Layout(slots={0: 1.0})
+    layout = _Layout(threads=threads, slots={0: 1.0})
     if not record.executed:
         return layout
     by_id = {stage.id: stage for stage in record.executed}
-    lengths = _lengths(record, alignment) if record.loop.method != "trace" else {}  # a window sees no whole pass
+    lengths = pass_lengths(record, alignment) if record.loop.method != "trace" else {}  # a window sees no whole pass
     root = record.executed[0]
     stack: list[tuple[ExecutedStage, float, int]] = [(root, 1.0, 0)]
     while stack:
         stage, visits, segment = stack.pop()
         work, above, inner = _place(stage, segment, layout)
         layout.nodes[stage.id] = _Node(stage, visits, work, layout.slots[work])
-        inputs = _Inputs.of(stage, by_id)
+        inputs = Inputs.of(stage, by_id)
         for slot, child in inputs.pairs:
-            ratio = _ratio(inputs, slot, child, lengths, delivered=visits * root.elements)
+            ratio = visit_ratio(inputs, slot, child, lengths, delivered=visits * root.elements)
             stack.append((child, visits * ratio, inner if inputs.is_fan_out and slot > 0 else above))
     return layout
-
-
-def _lengths(record: PipelineRecord, alignment: Alignment) -> dict[str, int]:
-    """Return the length of one pass by node, where TensorFlow states the stage's cardinality.
-
-    Of fused stages the outermost counts, and of a stage with inner pipelines only its own node.
-    """
-    stages = {stage.id: stage.cardinality for stage in record.written if stage.cardinality >= 0}
-    found: dict[str, int] = {}
-    for key, nodes in alignment.nodes.items():
-        own = [node for index, node in enumerate(nodes) if index == 0 or node.node in _CACHES]
-        for node in own if key in stages else ():
-            found.setdefault(node.id, stages[key])
-    return found
 
 
 def _place(stage: ExecutedStage, segment: int, layout: _Layout) -> tuple[int, int, int]:
@@ -128,6 +122,8 @@ def _place(stage: ExecutedStage, segment: int, layout: _Layout) -> tuple[int, in
         return segment, above, above
     if name in _POOLED:
         slots = max(1.0, stage.parallelism or 1.0)
+        if name in _ON_THE_POOL:
+            slots = max(1.0, min(slots, layout.threads))
         work = _new_segment(layout, slots)
         above = _new_segment(layout, 1.0)
         return work, above, work
@@ -138,76 +134,6 @@ def _new_segment(layout: _Layout, slots: float) -> int:
     number = len(layout.slots)
     layout.slots[number] = slots
     return number
-
-
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """A node with its inputs by slot; several nodes of one slot are what different iterators had there."""
-
-    parent: ExecutedStage
-    pairs: tuple[tuple[int, ExecutedStage], ...]
-
-    @classmethod
-    def of(cls, parent: ExecutedStage, by_id: Mapping[str, ExecutedStage]) -> _Inputs:
-        children = [by_id[child_id] for child_id in parent.inputs]
-        return cls(parent, tuple((slot_of(parent, child, index), child) for index, child in enumerate(children)))
-
-    @property
-    def is_fan_out(self) -> bool:
-        return stem(self.parent.node) in _FAN_OUT
-
-    def of_slot(self, slot: int) -> list[ExecutedStage]:
-        return [child for other, child in self.pairs if other == slot]
-
-
-def _ratio(inputs: _Inputs, slot: int, child: ExecutedStage, lengths: Mapping[str, int], *, delivered: float) -> float:
-    """Return how many elements of ``child`` one of the ``delivered`` elements of its consumer takes."""
-    parent = inputs.parent
-    if stem(parent.node) == "Concatenate":
-        if child.id in lengths and lengths.get(parent.id):
-            return lengths[child.id] / lengths[parent.id]
-        return _share(child, [item for _, item in inputs.pairs], lengths)
-    share = _share(child, inputs.of_slot(slot), {})
-    if parent.node in _CACHES:
-        return share * _fill_share(child, parent, lengths, delivered)
-    if inputs.is_fan_out and slot > 0:
-        return share
-    if parent.known_ratio is None:
-        return _measured_ratio(parent, child, lengths, delivered, share)
-    if stem(parent.node) == "FiniteSkip" and parent.elements:  # what is skipped is made all the same
-        return max(parent.known_ratio, child.elements / parent.elements) * share
-    return parent.known_ratio * share
-
-
-def _measured_ratio(
-    parent: ExecutedStage, child: ExecutedStage, lengths: Mapping[str, int], delivered: float, share: float
-) -> float:
-    """Return a ratio that TensorFlow does not state; where too little was seen, from the length of the passes."""
-    if child.elements < _FEW and child.id in lengths and delivered:
-        return max(1, parent.incarnations) * lengths[child.id] / delivered
-    if child.elements_per_parent is not None:
-        return child.elements_per_parent * share
-    return child.elements / parent.elements if parent.elements else share
-
-
-def _share(child: ExecutedStage, siblings: Sequence[ExecutedStage], lengths: Mapping[str, int]) -> float:
-    """Return the part of its consumer's elements that comes from one of several inputs, read in turn."""
-    if len(siblings) == 1:
-        return 1.0
-    is_stated = all(item.id in lengths for item in siblings)
-    sizes = {item.id: float(lengths[item.id] if is_stated else item.elements) for item in siblings}
-    whole = sum(sizes.values())
-    return sizes[child.id] / whole if whole else 1 / len(siblings)
-
-
-def _fill_share(child: ExecutedStage, cache: ExecutedStage, lengths: Mapping[str, int], delivered: float) -> float:
-    """Return the share of a cache's elements that had to be made: once it is full, nothing above it runs."""
-    made = float(child.elements)
-    if cache.id in lengths:
-        made = max(made, float(child.incarnations * lengths[cache.id]))
-    elif not made:
-        return min(1.0, child.incarnations / cache.incarnations) if cache.incarnations else 1.0
-    return min(1.0, made / delivered) if delivered else 1.0
 
 
 # --- segments ----------------------------------------------------------------------------------------------------
@@ -325,6 +251,14 @@ def _view(
         is_sequential=slots <= 1,
         is_parallel_by_autotune=head is not None and head.stage.parallelism_tuned,
     )
+
+
+def _not_refuted(view: StageView, observed_per_s: float) -> StageView:
+    """Keep a limit from lying below what the loop did: kernels of one call can run side by side, and their times add up."""
+    limit = view.stage.max_steps_per_s
+    if limit is None or limit >= observed_per_s:
+        return view
+    return replace(view, stage=replace(view.stage, max_steps_per_s=observed_per_s))
 
 
 def _fused_ratio(node: _Node) -> float:

@@ -117,8 +117,8 @@ class SequentialMap(Rule[SequentialMapParameters]):
     ) -> Finding:
         cause = find_sequential_cause(view)
         message = (
-            f"{name_stage(view)} runs one call at a time because {cause.reason}, and is busy "
-            f"{units.duration(busy_of(view))} of each {units.duration(train.step_s)} step; {_describe_room(room)}. "
+            f"{name_stage(view)} runs one call at a time because {cause.reason}, and its calls take "
+            f"{units.duration(busy_of(view))} for each {units.duration(train.step_s)} step; {_describe_room(room)}. "
             f"Training waits {describe_wait(analysis)}. {cause.remedy}"
         )
         evidence = [

@@ -105,7 +105,7 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
         cpu_share = python_cpu_share(view)
         calls = find_python_calls(view)
         message = (
-            f"{name_stage(view)} computes in Python for {units.duration(python_s)} of each {units.duration(train.step_s)} step "
+            f"{name_stage(view)} takes {units.duration(python_s)} in Python for each {units.duration(train.step_s)} step "
             f"({units.percent(cpu_share)} of that is CPU); the interpreter lock lets one thread at a time do so, whatever "
             f"num_parallel_calls says. Training waits {describe_wait(analysis)}. Write it with TensorFlow operations, or let "
             f"each call make a whole batch."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeprof.analysis.operational import view_pipeline
@@ -288,3 +290,27 @@ def test_parallelism_says_who_chose_it() -> None:
     assert note(parallelism=4.0, parallelism_tuned=True) == "AUTOTUNE"
     assert note(parallelism=4.0) == "fixed"
     assert note(parallelism=1.0) == "one call at a time"
+
+
+# --- limits ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pool", "cores", "slots"), [(None, 2, 2.0), (None, 16, 8.0), (4, 2, 4.0), (None, None, 8.0)])
+def test_calls_beyond_the_threads_of_the_pool_are_no_slots(pool: int | None, cores: int | None, slots: float) -> None:
+    tree = node("ParallelMapV2", node("Range", elements=100), elements=100, busy_s=1.0, known_ratio=1.0, parallelism=8.0)
+    made = replace(record(chain("range", work_map()), executed(tree, steps=STEPS)), threadpool_size=pool)
+
+    mapped = view_pipeline(made, cores).stage("s1")
+
+    assert mapped.slots == slots
+    assert mapped.stage.max_steps_per_s == pytest.approx(slots / 0.01)
+    assert mapped.stage.parallelism == 8.0  # what was asked for stays to be seen
+
+
+def test_a_limit_below_what_the_loop_did_is_refuted_by_it() -> None:
+    tree = node("Map", node("Range", elements=100), elements=100, busy_s=6.0, known_ratio=1.0)
+    loop = steady_loop(steps=STEPS, wait_s=0.02, gap_s=0.01)
+
+    found = view_pipeline(replace(record(chain("range", work_map()), executed(tree, steps=STEPS)), loop=loop))
+
+    assert found.stage("s1").stage.max_steps_per_s == pytest.approx(1 / 0.03)  # and not 1 / 0.06

@@ -43,8 +43,8 @@ def test_a_random_map_on_an_idle_machine_fires_with_its_place_and_numbers() -> N
     assert finding.call_site is not None
     assert finding.call_site.line == 42
     assert finding.message == (
-        "train.py:42 .map(augment) runs one call at a time because it draws random numbers (RandomUniform), and is busy "
-        "36 ms of each 40 ms step; 1.1 of 4 cores are in use. Training waits 75 % (71–79 %) of each step. Run its calls in "
+        "train.py:42 .map(augment) runs one call at a time because it draws random numbers (RandomUniform), and its calls take "
+        "36 ms for each 40 ms step; 1.1 of 4 cores are in use. Training waits 75 % (71–79 %) of each step. Run its calls in "
         "parallel: num_parallel_calls=tf.data.AUTOTUNE."
     )
     # 2.9 cores are free: 36 ms become 36 / 3.9, the segment with its source 11.2 ms, which is above the consumer's 10 ms.

@@ -31,7 +31,7 @@ def test_computing_python_that_bounds_the_pipeline_fires_with_its_numbers() -> N
 
     assert (finding.code, finding.stage_id, finding.severity) == ("PP501", "s1", Severity.HIGH)
     assert finding.message == (
-        "train.py:7 .map(tokenize) computes in Python for 30 ms of each 40 ms step (90 % of that is CPU); the interpreter lock "
+        "train.py:7 .map(tokenize) takes 30 ms in Python for each 40 ms step (90 % of that is CPU); the interpreter lock "
         "lets one thread at a time do so, whatever num_parallel_calls says. Training waits 75 % (71–79 %) of each step. Write "
         "it with TensorFlow operations, or let each call make a whole batch."
     )
