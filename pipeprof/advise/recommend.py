@@ -15,8 +15,10 @@ from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
+from pipeprof.rules.pp601_map_before_batch import BY_HAND
 
 MANUAL = {
+    "rewrite_for_batches": "Rewrite this function for whole batches, then batch before it",
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
@@ -163,6 +165,11 @@ def _cache(finding: Finding) -> Change:
     return Change(kind="cache" if _evidence(finding, "objects") is None else "build_once")
 
 
+def _vectorize(finding: Finding) -> Change:
+    """Return work to be done by hand where the function is not proven to mean the same on a batch."""
+    return Change(kind="vectorize" if _evidence(finding, BY_HAND) is None else "rewrite_for_batches")
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -177,5 +184,5 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),
-    "PP601": _of_kind("vectorize"),
+    "PP601": _vectorize,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from pipeprof.capture.elementwise import why_not_elementwise
 from pipeprof.model.profile import StageFunction
 
 _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
@@ -65,7 +66,15 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         has_op_seed=any(_has_seed(node) for node in nodes),
         python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
+        not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
     )
+
+
+def _why_not_elementwise(graph: Any) -> str | None:
+    try:
+        return why_not_elementwise(graph)
+    except Exception:  # noqa: BLE001 - a graph that this cannot read is not proven, and nothing of the user's fails for it
+        return None
 
 
 def captured_bytes(dataset: Any) -> int:  # Any: a tf.data.Dataset

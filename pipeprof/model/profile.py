@@ -150,6 +150,7 @@ class StageFunction:
     has_op_seed: bool = False
     python_tokens: tuple[str, ...] = ()
     inner_datasets: tuple[str, ...] = ()  # dataset ops built inside (interleave, flat_map)
+    not_elementwise: str | None = None  # why a call on a batch is not proven to give the results one by one; "": it is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

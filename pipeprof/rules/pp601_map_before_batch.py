@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import consumer_of, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import StageFunction
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
@@ -26,6 +26,7 @@ _NOT_BATCHED = (
     "ParseTensor", "Serialize", "Deserialize", "Print", "While", "If", "Case", "TensorList", "TensorArray", "Ragged", "Sparse",
     "Audio", "Mfcc", "Tokenize", "Sentencepiece", "Dynamic", "SetSize", "DenseToDense", "Bincount",
 )  # fmt: skip
+BY_HAND = "by_hand"  # name of the evidence that the function must be rewritten first
 _BATCHED_ALL_THE_SAME = frozenset({"DecodeCSV"})
 
 
@@ -63,9 +64,11 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
 
     When it is wrong:
         A function may mean something else on a batch: a mean over all axes,
-        x[0], reshape. Large elements are bound by memory: cast and scale of
-        224 x 224 images was slower batched. Silent for random operations,
-        image decoding, strings, tables, loops and Python.
+        x[0], reshape. Where its operations do not prove that it means the
+        same, it weighs less and is to be rewritten by hand. Large elements
+        are bound by memory: cast and scale of 224 x 224 images was slower
+        batched. Silent for random operations, image decoding, strings,
+        tables, loops and Python.
 
     What to do:
         batch first, then map, with the function written for a leading batch
@@ -106,14 +109,15 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
     ) -> Finding:
         visits = elements_per_step(train, view) or 1.0
         element_s = busy_of(view) / visits
+        reason = _why_by_hand(view)
         message = (
             f"{name_stage(view)} is called for each of the {visits:.0f} elements of a step, {units.duration(element_s)} each, "
             f"of which about {units.duration(min(element_s, params.dispatch_s))} is the call itself. Training waits "
-            f"{describe_wait(analysis)}. Call it once for each batch: batch first, then map."
+            f"{describe_wait(analysis)}. {_describe_cure(reason)}"
         )
         return self.report(
             message,
-            severity=grade(cost),
+            severity=grade(cost) if reason is None else _next_lower(grade(cost)),
             confidence=weakest(Confidence.MEDIUM, analysis.verdict.confidence),  # the cost of a call is a constant here
             pipeline=train,
             view=view,
@@ -122,8 +126,30 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
                 Evidence(name="busy_s_per_element", value=element_s, unit="s", threshold=params.max_element_s),
                 Evidence(name="elements_per_step", value=visits, unit="elements", threshold=params.min_elements),
                 Evidence(name="busy_s_per_step", value=busy_of(view), unit="s"),
+                *(() if reason is None else (Evidence(name=BY_HAND, value=reason or "not known"),)),
             ),
         )
+
+
+def _why_by_hand(view: StageView) -> str | None:
+    """Return None where the function is proven to work on a batch as it is, else why not, empty where that is not known."""
+    function = view.written.function if view.written is not None else None
+    reason = function.not_elementwise if function is not None else None
+    return None if reason == "" else reason or ""
+
+
+def _describe_cure(reason: str | None) -> str:
+    if reason is None:
+        return "Call it once for each batch: batch first, then map."
+    why = f" ({reason})" if reason else ""
+    return (
+        f"It is not proven to mean the same on a batch{why}: rewrite it for a leading batch dimension, then put batch before "
+        "it."
+    )
+
+
+def _next_lower(severity: Severity) -> Severity:
+    return Severity.MEDIUM if severity is Severity.HIGH else Severity.LOW
 
 
 def _share_of_hand_over(train: PipelineView, visits: float, params: MapBeforeBatchParameters) -> float:

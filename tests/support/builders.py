@@ -56,7 +56,8 @@ NODES = {
 
 
 def function(*ops: str, **details: Any) -> StageFunction:
-    """Make a stage's function of these ops; random, stateful and Python ops are given apart."""
+    """Make a stage's function of these ops; random, stateful and Python ops are given apart; it works on batches."""
+    details = {"not_elementwise": ""} | details
     named = (*ops, *details.get("stateful_ops", ()), *details.get("random_ops", ()), *details.get("python_ops", ()))
     return StageFunction(
         name="f", op_types=tuple(sorted({"Placeholder", "Identity", *named})), op_count=len(named) + 2, **details

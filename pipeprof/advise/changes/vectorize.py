@@ -14,12 +14,12 @@ from typing import Any  # TensorFlow's datasets and graphs carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.digest import digest, equal_within_rounding, flatten
-from pipeprof.advise.elementwise import why_not_elementwise
 from pipeprof.advise.neutralise import is_random, neutralise
 from pipeprof.advise.python_state import PYTHON_OPS
 from pipeprof.advise.replayable import Replayable, first_line, python_datasets
 from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
+from pipeprof.capture.elementwise import why_not_elementwise
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety

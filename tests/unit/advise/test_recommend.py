@@ -61,3 +61,25 @@ def test_a_dataset_that_is_built_anew_is_advised_on_and_not_tried() -> None:
 
     assert (item.change.kind, item.safety, item.predicted) == ("build_once", Safety.MANUAL, None)
     assert item.title == "Build this dataset once, outside the loop over epochs, and cache it there"
+
+
+def cheap_map(reason: str | None) -> Scene:
+    made_of = function("Mul", not_elementwise=reason)
+    stages = (
+        stage("from_tensor_slices", 0.0005, visits=1000.0, element_bytes=80),
+        stage("map", 0.023, visits=1000.0, element_bytes=80, function=made_of),
+        stage("batch"),
+        stage("prefetch", segment=0),
+    )
+    return Scene(stages=stages, step_s=0.024, gap_s=0.004)
+
+
+def test_a_map_is_swapped_with_its_batch_mechanically_only_where_it_is_proven() -> None:
+    proven = recommended(cheap_map("").analysis())
+    unproven = recommended(cheap_map("StridedSlice is not known to").analysis())
+
+    (mechanical,) = (item for item in proven.values() if "PP601" in item.findings)
+    assert (mechanical.change.kind, mechanical.safety) == ("vectorize", Safety.SAFE)
+    (item,) = (item for item in unproven.values() if "PP601" in item.findings)
+    assert (item.change.kind, item.safety, item.predicted) == ("rewrite_for_batches", Safety.MANUAL, None)
+    assert item.title == "Rewrite this function for whole batches, then batch before it"

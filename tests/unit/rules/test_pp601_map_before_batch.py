@@ -104,3 +104,20 @@ def test_random_python_and_stateful_functions_are_silent(made_of: object) -> Non
 
 def test_a_pipeline_that_keeps_up_is_silent() -> None:
     assert check(SLOW.but(gap_s=0.0239)) == []
+
+
+UNPROVEN = "StridedSlice is not known to treat the elements of a batch one by one"
+
+
+@pytest.mark.parametrize(("reason", "told"), [(UNPROVEN, f" ({UNPROVEN})"), (None, "")])
+def test_a_function_that_is_not_proven_on_a_batch_is_to_be_rewritten_and_weighs_less(reason: str | None, told: str) -> None:
+    window = function("StridedSlice", not_elementwise=reason)
+
+    (finding,) = check(scene(scale(function=window), stage("batch")))
+
+    assert finding.severity is Severity.MEDIUM
+    assert finding.message.endswith(
+        f"It is not proven to mean the same on a batch{told}: rewrite it for a leading batch dimension, then put batch before "
+        "it."
+    )
+    assert number(finding, "by_hand") == (reason or "not known")
