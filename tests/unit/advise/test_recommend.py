@@ -8,7 +8,7 @@ import pytest
 
 from pipeprof.advise.recommend import recommend
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Safety
+from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.engine import judge
 from tests.support.builders import Scene, function, stage
@@ -74,12 +74,16 @@ def cheap_map(reason: str | None) -> Scene:
     return Scene(stages=stages, step_s=0.024, gap_s=0.004)
 
 
-def test_a_map_is_swapped_with_its_batch_mechanically_only_where_it_is_proven() -> None:
-    proven = recommended(cheap_map("").analysis())
-    unproven = recommended(cheap_map("StridedSlice is not known to").analysis())
+def recommended_for_batches(scene: Scene) -> Recommendation:
+    analysis = scene.analysis()
+    (item,) = recommend(analysis, judge(analysis, select=["PP601"]).findings)
+    return item
 
-    (mechanical,) = (item for item in proven.values() if "PP601" in item.findings)
-    assert (mechanical.change.kind, mechanical.safety) == ("vectorize", Safety.SAFE)
-    (item,) = (item for item in unproven.values() if "PP601" in item.findings)
-    assert (item.change.kind, item.safety, item.predicted) == ("rewrite_for_batches", Safety.MANUAL, None)
-    assert item.title == "Rewrite this function for whole batches, then batch before it"
+
+def test_a_map_is_swapped_with_its_batch_mechanically_only_where_it_is_proven() -> None:
+    proven = recommended_for_batches(cheap_map(""))
+    unproven = recommended_for_batches(cheap_map("StridedSlice is not known to"))
+
+    assert (proven.change.kind, proven.safety) == ("vectorize", Safety.SAFE)
+    assert (unproven.change.kind, unproven.safety, unproven.predicted) == ("rewrite_for_batches", Safety.MANUAL, None)
+    assert unproven.title == "Rewrite this function for whole batches, then batch before it"
