@@ -15,10 +15,10 @@ from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
 from pipeprof.analysis.bound import find_bound
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
-from pipeprof.analysis.verdict import conclude
+from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
-from pipeprof.model.profile import TRACED, CallSite, Profile, RunInfo
+from pipeprof.model.profile import TRACED, CallSite, Profile
 from pipeprof.rules.engine import judge
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
@@ -42,7 +42,7 @@ def diagnose(
     if with_patches:
         recommendations = tuple(_with_patch(item, analysis) for item in recommendations)
     return Diagnosis(
-        run=_run(profile.run),
+        run=_run(profile),
         steps=analysis.steps,
         resources=analysis.resources,
         verdict=conclude(analysis.verdict, judgement.findings),
@@ -55,7 +55,8 @@ def diagnose(
     )
 
 
-def _run(run: RunInfo) -> Run:
+def _run(profile: Profile) -> Run:
+    run = profile.run
     return Run(
         id=run.id,
         command=run.command,
@@ -67,6 +68,7 @@ def _run(run: RunInfo) -> Run:
         ended=run.ended,
         capture_overhead_share=run.capture_overhead_share,
         problems=run.problems,
+        gave_nothing=tuple(describe_empty(item) for item in profile.empty_pipelines),
     )
 
 

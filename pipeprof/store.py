@@ -28,6 +28,7 @@ TRIALS_FILE = "trials.jsonl"
 END_FILE = "end.json"
 DIAGNOSIS_FILE = "diagnosis.json"
 HTML_FILE = "report.html"
+REFUSED = "refused"  # how a script ended that could not be compiled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +36,7 @@ class ScriptEnd:
     """How the user's script ended, as it says itself before any trial."""
 
     exit_status: int  # -N: it dies of signal N
-    ended: str  # returned, raised, exited, killed
+    ended: str  # returned, raised, exited, killed, refused
     wall_s: float = 0.0
 
 

@@ -8,7 +8,7 @@ from pipeprof.analysis.agreement import check_control
 from pipeprof.analysis.operational import view_pipeline
 from pipeprof.analysis.roles import find_longer_wait
 from pipeprof.analysis.summary import draw_timeline, summarise_resources, summarise_steps
-from pipeprof.analysis.verdict import judge
+from pipeprof.analysis.verdict import judge, judge_nothing
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Steps
 from pipeprof.model.profile import Control, Profile, Role
@@ -29,7 +29,9 @@ def analyse(profile: Profile) -> Analysis:
         steps=steps,
         resources=summarise_resources(profile, record),
         timeline=draw_timeline(profile, record),
-        verdict=judge(steps, train, control, find_longer_wait(views, train)),
+        verdict=judge(steps, train, control, find_longer_wait(views, train))
+        if views
+        else judge_nothing(profile.empty_pipelines),
         pipelines=views,
         train_id=record.id if record is not None else None,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from pipeprof import units
 from pipeprof.analysis.agreement import describe_doubt
@@ -24,7 +25,7 @@ from pipeprof.analysis.grading import (
 from pipeprof.analysis.roles import LongerWait
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Confidence, Finding, InputBound, Limit, Severity, Steps, Verdict
-from pipeprof.model.profile import Control
+from pipeprof.model.profile import Control, EmptyPipeline
 
 WORTH_A_FIX = 1.05  # a ceiling below it leaves nothing to gain
 _FEW_STEPS = 10
@@ -76,7 +77,7 @@ def judge(steps: Steps, view: PipelineView | None, control: Control | None, long
 
 def _judge_training(steps: Steps, view: PipelineView | None, control: Control | None) -> Verdict:
     if view is None or not steps.count:
-        return _unknown("No tf.data pipeline was iterated: there is nothing to judge.")
+        return judge_nothing(())
     low, high = steps.wait_share_low, steps.wait_share_high
     if steps.wait_share is None or low is None or high is None:
         return _unknown(f"Too little was seen to judge: {units.count_of(steps.count, 'step')}.")
@@ -118,6 +119,21 @@ def conclude(verdict: Verdict, findings: Sequence[Finding]) -> Verdict:
         return replace(verdict, nothing_to_fix=False, sentence=f"{verdict.sentence} But see {' and '.join(codes)}.")
     rest = verdict.sentence[0].lower() + verdict.sentence[1:]
     return replace(verdict, sentence=f"Nothing to fix in the training input: {rest}")
+
+
+def describe_empty(empty: EmptyPipeline) -> str:
+    """Say of a pipeline, by its last stage, that it was iterated so many times and gave no element."""
+    site = empty.call_site
+    place = f"{PurePath(site.file).name}:{site.shown_line} " if site is not None else ""
+    times = "once" if empty.passes == 1 else units.count_of(empty.passes, "time")
+    return f"{place}.{empty.op} was iterated {times} and gave no element."
+
+
+def judge_nothing(empty: Sequence[EmptyPipeline]) -> Verdict:
+    """Return the verdict on a run in which no pipeline gave an element."""
+    if not empty:
+        return _unknown("No tf.data pipeline was iterated: there is nothing to judge.")
+    return _unknown(" ".join([*(describe_empty(item) for item in empty), "There is nothing to judge."]))
 
 
 def _of_a_feeder(bound: InputBound, limit: Limit, steps: Steps) -> Verdict:

@@ -19,6 +19,7 @@ from pipeprof.capture.pipelines import PipelineBook, PipelineEntry
 from pipeprof.capture.trace_book import TraceBook
 from pipeprof.model.profile import (
     CallSite,
+    EmptyPipeline,
     ExecutedStage,
     GpuSeries,
     Host,
@@ -105,7 +106,14 @@ class ProfileMaker:
         records = tuple(
             self._record(entry, loops[entry.id], is_main=entry is main, python_calls=python_calls) for entry in entries
         )
-        return Profile(run=run, pipelines=records, host=host, gpus=gpus, children_not_observed=children)
+        return Profile(
+            run=run,
+            pipelines=records,
+            empty_pipelines=tuple(_empty(entry) for entry in self._pipelines.all() if _is_empty(entry)),
+            host=host,
+            gpus=gpus,
+            children_not_observed=children,
+        )
 
     def _loop(self, entry: PipelineEntry) -> Loop:
         """Return how a pipeline was consumed: as its calls were seen, else as the windows of a trace showed it."""
@@ -159,6 +167,15 @@ class ProfileMaker:
             if path not in self._digests:
                 self._digests[path] = source_digest(path)
         return tuple(found for found in self._digests.values() if found is not None)
+
+
+def _is_empty(entry: PipelineEntry) -> bool:
+    return not entry.recorder.elements and not entry.is_in_graph and entry.recorder.empty_passes > 0
+
+
+def _empty(entry: PipelineEntry) -> EmptyPipeline:
+    last = next((stage.op for stage in entry.tree.stages if stage.id == entry.tree.output), "")
+    return EmptyPipeline(op=last, passes=entry.recorder.empty_passes, call_site=entry.tree.call_site)
 
 
 def _main_loop(entries: Sequence[PipelineEntry], loops: Mapping[str, Loop]) -> PipelineEntry | None:

@@ -70,6 +70,7 @@ class LoopRecorder:
     def __init__(self) -> None:
         """Start empty."""
         self.method = "next"
+        self.empty_passes = 0  # iterators that came to their end without an element
         self._sums = _Sums()
         self._bins: BoundedSeries[LoopBin] = BoundedSeries(_merge_bins)
         self._histograms = {name: LogHistogram() for name in ("step", "wait", "gap")}
@@ -179,6 +180,7 @@ class LoopRecorder:
         if epoch is not None:
             epoch.wait_s += wait_s
             epoch.wall_s += wait_s
+            self.empty_passes += epoch.elements == 0
         if self._sums.elements:
             self._add_bin(start_s, start_s + wait_s, steps=0, wait_s=wait_s, gap_s=0.0)
         self.close(iterator)

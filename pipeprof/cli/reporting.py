@@ -85,15 +85,22 @@ def _speak(diagnosis: Diagnosis, end: ProcessEnd, settings: Settings, shown: Pat
     elif end.exit_status != 0:
         _print(_two_lines(end, shown), settings)
     elif not diagnosis.pipelines:
-        _print([f"pipeprof: no tf.data pipeline was consumed (looked for {LOOKED_FOR}); the profile is in {shown}"], settings)
+        _print([f"pipeprof: {_nothing_consumed(diagnosis)}; the profile is in {shown}"], settings)
     else:
         from pipeprof.report.terminal import print_report
 
         print_report(diagnosis, sys.stderr, shown)
 
 
+def _nothing_consumed(diagnosis: Diagnosis) -> str:
+    if diagnosis.run.gave_nothing:
+        return " ".join(diagnosis.run.gave_nothing).rstrip(".")
+    return f"no tf.data pipeline was consumed (looked for {LOOKED_FOR})"
+
+
 def _two_lines(end: ProcessEnd, shown: Path) -> list[str]:
-    how = end.reason or f"the script failed with status {end.exit_status}"
+    failed = f"the script failed with status {end.exit_status}"
+    how = end.reason or ("interrupted (Ctrl-C)" if end.exit_status == -signal.SIGINT else failed)
     return [f"pipeprof: {how}; its profile is in {shown}", f"pipeprof: view it with: pipeprof report {shown}"]
 
 

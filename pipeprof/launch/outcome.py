@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.launch.watch import trials_ended
-from pipeprof.store import ProcessEnd, ScriptEnd, TrialEvent
+from pipeprof.store import REFUSED, ProcessEnd, ScriptEnd, TrialEvent
 
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
@@ -41,6 +41,8 @@ def process_end(death: Death, script: ScriptEnd | None, events: Sequence[TrialEv
     status = os.waitstatus_to_exitcode(death.wait_status)
     if script is None:
         return ProcessEnd(exit_status=status, wall_s=death.wall_s, reason=_own_death(status, death))
+    if script.ended == REFUSED:
+        return ProcessEnd(exit_status=status, wall_s=death.wall_s, reason="python could not compile the script")
     if death.killed_for:
         return ProcessEnd(
             exit_status=script.exit_status,
@@ -81,4 +83,4 @@ def _own_death(status: int, death: Death) -> str:
         return f"killed by the out-of-memory killer (SIGKILL) {after}"
     if status < 0:
         return f"killed by {signal_name(-status)} {after}"
-    return f"ended by os._exit({status}) {after}"
+    return f"ended with status {status} and without python's shutdown, as os._exit does, {after}"

@@ -35,13 +35,15 @@ class Body:
 class Script:
     """A script that can be entered: compiled already, if it is a file, and nothing else done yet."""
 
-    def __init__(self, command: Sequence[str], flags: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], flags: Sequence[str], refused: Callable[[], None] = lambda: None) -> None:
         """Compile the script.
 
         Args:
             command: the script, or ``-m`` and a module, and its arguments, as typed.
             flags: python's own flags.
+            refused: is called before a script that cannot be compiled is left to python.
         """
+        self._refused = refused
         self._command = tuple(command)
         self._flags = tuple(flags)
         self._is_module = command[0] == "-m"
@@ -83,7 +85,7 @@ class Script:
         if self._path.endswith(".pyc"):
             bytecode = SourcelessFileLoader("__main__", self._path)
             return bytecode, bytecode.get_code("__main__")
-        return SourceFileLoader("__main__", self._path), _compile(self._path, [*self._flags, *self._command])
+        return SourceFileLoader("__main__", self._path), _compile(self._path, [*self._flags, *self._command], self._refused)
 
 
 def absolute(path: str) -> str:
@@ -107,7 +109,7 @@ def _new_main(namespace: Mapping[str, Any]) -> types.ModuleType:
     return main
 
 
-def _compile(path: str, words: Sequence[str]) -> types.CodeType:
+def _compile(path: str, words: Sequence[str], refused: Callable[[], None]) -> types.CodeType:
     """Compile a script. What cannot be compiled is handed to python itself (``words``), which says so in its own words.
 
     Nothing of the script has run by then. A first attempt without warnings keeps those from being printed twice.
@@ -121,6 +123,7 @@ def _compile(path: str, words: Sequence[str]) -> types.CodeType:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         if not Path(path).is_file():  # a pipe cannot be read again
             raise
+        refused()
         os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 - python, on the user's own script
 
 

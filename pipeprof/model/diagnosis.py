@@ -75,6 +75,7 @@ class Run:
     ended: str = "returned"
     capture_overhead_share: float | None = None
     problems: tuple[str, ...] = ()
+    gave_nothing: tuple[str, ...] = ()  # a sentence for each pipeline that was iterated and gave no element
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

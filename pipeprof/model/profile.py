@@ -296,6 +296,15 @@ class PipelineRecord:
     kept_reason: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmptyPipeline:
+    """A pipeline that was iterated to its end and never gave an element."""
+
+    op: str  # of its last written stage
+    passes: int
+    call_site: CallSite | None = None
+
+
 # --- host and device samples -------------------------------------------------------------------------------------
 
 
@@ -415,6 +424,7 @@ class Profile:
     schema: str = PROFILE_SCHEMA
     run: RunInfo
     pipelines: tuple[PipelineRecord, ...] = ()
+    empty_pipelines: tuple[EmptyPipeline, ...] = ()
     host: HostSeries = field(default_factory=HostSeries)
     gpus: tuple[GpuSeries, ...] = ()
     controls: tuple[Control, ...] = ()

@@ -27,6 +27,8 @@ class Gap:
 def find_gaps(diagnosis: Diagnosis, sites: Sites) -> tuple[Gap, ...]:
     """Return everything that was not measured, what matters most first."""
     gaps = [Gap(text=one_line(problem)) for problem in diagnosis.run.problems]
+    if diagnosis.pipelines:  # else the verdict says it
+        gaps += [Gap(text=one_line(sentence)) for sentence in diagnosis.run.gave_nothing]
     if diagnosis.trials_note:
         gaps.append(Gap(text=f"Trials: {one_line(diagnosis.trials_note)}"))
     failed = [rule for rule in diagnosis.rules if rule.outcome == "error"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pipeprof.diagnose
 from pipeprof.cli.reporting import after_run, short_path
-from pipeprof.model.profile import Host, Profile, RunInfo, Versions
+from pipeprof.model.profile import EmptyPipeline, Host, Profile, RunInfo, Versions
 from pipeprof.settings import Settings
 from pipeprof.store import ProcessEnd, RunDirectory
+from tests.support.builders import call_site
 
 FINE = ProcessEnd(exit_status=0, wall_s=1.0)
 KILLED = ProcessEnd(exit_status=-9, wall_s=240.0, reason="killed by SIGKILL after 4.0 min")
@@ -47,6 +49,27 @@ def test_failed_run_is_two_lines(run: RunDirectory, tmp_path: Path, capsys: pyte
         f"pipeprof: killed by SIGKILL after 4.0 min; its profile is in reports/{run.id}",
         f"pipeprof: view it with: pipeprof report reports/{run.id}",
     ]
+
+
+def test_ctrl_c_is_said_in_words(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after_run(run, ProcessEnd(exit_status=-2, wall_s=9.0), Settings(html=False), tmp_path)
+
+    assert capsys.readouterr().err.startswith("pipeprof: interrupted (Ctrl-C); its profile is in ")
+
+
+def test_a_pipeline_that_gave_nothing_is_named(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = EmptyPipeline(op="batch", passes=3, call_site=call_site(2, "ds.batch(4)"))
+    run.write_profile(replace(run.load(), empty_pipelines=(empty,)))
+
+    after_run(run, FINE, Settings(html=False), tmp_path)
+
+    assert capsys.readouterr().err == (
+        f"pipeprof: train.py:2 .batch was iterated 3 times and gave no element; the profile is in reports/{run.id}\n"
+    )
+    assert (
+        "train.py:2 .batch was iterated 3 times"
+        in json.loads((run.path / "diagnosis.json").read_bytes())["verdict"]["sentence"]
+    )
 
 
 def test_diagnosis_is_written_where_it_is_wanted(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

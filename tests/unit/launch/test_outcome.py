@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from pipeprof.launch.outcome import Death, process_end, signal_name
-from pipeprof.store import ScriptEnd, TrialEvent
+from pipeprof.store import REFUSED, ScriptEnd, TrialEvent
 
 EXITED_3 = ScriptEnd(exit_status=3, ended="exited")
 START = TrialEvent(event="start", at_s=0.0)
@@ -21,7 +21,15 @@ def test_process_that_says_nothing_is_described_by_its_death() -> None:
     assert process_end(Death(wait_status=9, wall_s=9.0, oom_kills=1), None, ()).reason == (
         "killed by the out-of-memory killer (SIGKILL) after 9.0 s"
     )
-    assert process_end(Death(wait_status=exited(4), wall_s=1.0), None, ()).reason == "ended by os._exit(4) after 1.0 s"
+    assert process_end(Death(wait_status=exited(4), wall_s=1.0), None, ()).reason == (
+        "ended with status 4 and without python's shutdown, as os._exit does, after 1.0 s"
+    )
+
+
+def test_a_script_that_python_could_not_compile_did_not_end_by_itself() -> None:
+    end = process_end(Death(wait_status=exited(1), wall_s=0.3), ScriptEnd(exit_status=1, ended=REFUSED), ())
+
+    assert (end.exit_status, end.reason) == (1, "python could not compile the script")
 
 
 def test_ordinary_end_has_no_reason() -> None:
