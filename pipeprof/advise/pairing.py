@@ -268,8 +268,10 @@ class Bench:
         steps = min(max(wanted, int(min(roomy, plan.longest_block_s) / step_s)), most, _MOST_STEPS)
         if steps < _FEWEST_STEPS:
             block = overhead_s + _FEWEST_STEPS * step_s
-            lasts = f"one block takes {units.duration(block)}, its start included"
-            raise TrialError(f"too slow for the budget: {lasts} (give more with --budget)")
+            count = 2 * (noise_pairs + plan.looks[0])
+            need = f"{count} blocks of {units.duration(block)}, their starts included, in {units.duration(self.remaining_s)}"
+            times = max(2, math.ceil(count * block / max(self.remaining_s, _SCOUT_S)))
+            raise TrialError(f"too slow for the budget: {need}; about {times} times the --budget would do")
         self.steps, self.block_s = steps, steps * step_s
 
     def _pair(self, first: Arm, second: Arm, index: int) -> tuple[Block, Block]:

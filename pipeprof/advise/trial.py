@@ -131,7 +131,8 @@ def _outcome(judgement: Judgement, held: Sequence[Bench], wall_s: float, hung: b
     if not held:
         return TrialOutcome(state=state, reason=judgement.reason, wall_s=wall_s, left_behind=hung)
     bench, interval = held[0], judgement.interval
-    memory = max(0, bench.rss_peak - bench.rss_before) if bench.rss_before is not None and bench.rss_peak else None
+    has_run = bool(bench.pairs) or state is not TrialState.NOT_TRIED  # what a trial cost that never ran says nothing
+    grown = max(0, bench.rss_peak - bench.rss_before) if bench.rss_before is not None and bench.rss_peak else None
     return TrialOutcome(
         state=state,
         reason=judgement.reason,
@@ -147,8 +148,8 @@ def _outcome(judgement: Judgement, held: Sequence[Bench], wall_s: float, hung: b
         candidate_cpu_s=bench.candidate.mean(lambda block: block.cpu_s),
         noise=bench.noise,
         idle_scale=bench.consumer.idle_scale,
-        fill_s=bench.fill_s,
-        memory_bytes=memory,
+        fill_s=bench.fill_s if has_run else None,
+        memory_bytes=grown if has_run else None,
         wall_s=wall_s,
         left_behind=hung,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,11 +81,28 @@ def run(arguments: argparse.Namespace) -> int:
         html=not arguments.no_html,
         json_path=None if arguments.json is None or str(arguments.json) == "-" else arguments.json.absolute(),
     )
+    check_target(settings.json_path)
     directory = Path.cwd()
     run_directory, end = supervise(arguments.command, settings)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C leaves the report, not the status
         reporting.after_run(run_directory, end, settings, directory, json_to_stdout=str(arguments.json) == "-")
     return end.exit_status
+
+
+def check_target(path: Path | None) -> None:
+    """Refuse, before the script runs, a file that could not be written after it.
+
+    Raises:
+        UserError: its directory does not exist or may not be written to, or the path is a directory.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UserError(f"--json {path}: is a directory", "name a file in it")
+    if not path.parent.is_dir():
+        raise UserError(f"--json {path}: there is no directory {path.parent}", "make it first, or name another file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"--json {path}: may not be written", "name another file")
 
 
 def parse_budget(text: str) -> float:

@@ -18,6 +18,7 @@ from pipeprof.report.text import harmless, list_words, number_text, one_line
 
 _SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
 _RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
+_NOTICEABLE_S = 0.05
 _BYTE_UNITS = {"bytes", "byte", "B"}
 _SAFETY = {
     Safety.SAFE: "safe",
@@ -262,6 +263,6 @@ def _costs(item: Recommendation) -> str:
         "" if not item.memory_bytes else f"needs {units.byte_count(item.memory_bytes)} of memory",
         "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
         "" if item.break_even_epochs is None else f"pays off after {number_text(item.break_even_epochs)} epochs",
-        "" if trial.fill_s is None else f"the first epoch takes {units.duration(trial.fill_s)} longer",
+        "" if (trial.fill_s or 0.0) < _NOTICEABLE_S else f"the first epoch takes {units.duration(trial.fill_s)} longer",
     ]
     return ", ".join(part for part in parts if part)

@@ -276,13 +276,15 @@ def test_a_trial_too_slow_for_its_budget_is_not_tried(world: _World):
 
     assert outcome.state is TrialState.NOT_TRIED
     assert outcome.reason.startswith("too slow for the budget")
+    assert "times the --budget would do" in outcome.reason
+    assert (outcome.fill_s, outcome.memory_bytes) == (None, None)
 
 
 def test_a_long_start_that_fills_the_budget_is_not_tried(world: _World):
     outcome = _try(world, _Pipeline(world, (0.01,), start_s=20.0), _Pipeline(world, (0.01,)))
 
     assert outcome.state is TrialState.NOT_TRIED
-    assert "its start included" in outcome.reason
+    assert "their starts included" in outcome.reason
 
 
 def test_noise_that_never_settles_ends_with_the_budget(world: _World):

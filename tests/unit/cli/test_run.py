@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,16 @@ def test_mistakes_of_the_parser_are_user_errors(parser: argparse.ArgumentParser)
         parser.parse_args(["--out", "x"])
 
     assert caught.value.hint == "see pipeprof run --help"
+
+
+@pytest.mark.parametrize(("name", "told"), [("nowhere/d.json", "no directory"), (".", "is a directory")])
+def test_a_json_file_that_cannot_be_written_is_refused_before_the_script_runs(name: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=told):
+        run.check_target(tmp_path / name)
+
+
+def test_a_json_file_in_a_directory_that_is_there_is_no_mistake(tmp_path: Path) -> None:
+    run.check_target(None)
+    run.check_target(tmp_path / "d.json")
+
+    assert list(tmp_path.iterdir()) == []
