@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pipeprof.analysis.alignment import Alignment, align, stem
 from pipeprof.analysis.visits import Inputs, pass_lengths, visit_ratio
 from pipeprof.model.analysis import PipelineView, SegmentView, StageView
-from pipeprof.model.diagnosis import Stage
+from pipeprof.model.diagnosis import Stage, StageOp
 from pipeprof.model.profile import ExecutedStage, PipelineRecord, WrittenStage
 
 _POOLED = ("ParallelMap", "MapAndBatch", "ParallelInterleave", "ParallelBatch", "LegacyParallelInterleave", "ParallelFilter")
@@ -239,6 +239,7 @@ def _view(
             is_bottleneck=is_bottleneck,
             seen_share=_seen(head, root),
             fused_into=fused[0] if fused and not own else None,
+            ops=_ops(written, own),
         ),
         written=written,
         executed=tuple(node.stage for node in nodes),
@@ -250,6 +251,25 @@ def _view(
         segment=lead.work_segment if lead is not None else 0,
         is_sequential=slots <= 1,
         is_parallel_by_autotune=head is not None and head.stage.parallelism_tuned,
+    )
+
+
+def _ops(written: WrittenStage, own: Sequence[_Node]) -> tuple[StageOp, ...]:
+    """Bring the ops inside a stage's function to one step; of several nodes those of the outermost that has any."""
+    node = next((node for node in own if node.stage.ops), None)
+    whole = sum(item.busy_s for item in node.stage.ops) if node is not None else 0.0
+    if node is None or whole <= 0:
+        return ()
+    lines = written.function.op_lines if written.function is not None else {}
+    return tuple(
+        StageOp(
+            op=item.op,
+            share=item.busy_s / whole,
+            busy_s_per_step=item.busy_s * node.visits,
+            calls_per_step=item.calls * node.visits,
+            where=lines.get(item.op),
+        )
+        for item in node.stage.ops
     )
 
 

@@ -5,13 +5,18 @@ Reads op names and attributes only; it never calls the function and never change
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from pipeprof.capture.call_sites import kind_of_file
 from pipeprof.capture.elementwise import why_not_elementwise
 from pipeprof.model.profile import StageFunction
 
 _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
+_LOOKED_UP = 300  # ops of a function whose lines are looked up
+_WITHOUT_COST = frozenset({"Const", "Identity", "Placeholder", "NoOp", "StopGradient"})
 _PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 _RANDOM_OPS = frozenset(
     {
@@ -66,8 +71,26 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         has_op_seed=any(_has_seed(node) for node in nodes),
         python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
+        op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
     )
+
+
+def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
+    """Return the user's line of the first op of each type, where TensorFlow kept the stack that made it (0.15 ms an op)."""
+    found: dict[str, str] = {}
+    ops = (op for wrapper in wrappers for op in wrapper.function.graph.get_operations())
+    for op in itertools.islice(ops, _LOOKED_UP):
+        if op.type in found or op.type in _WITHOUT_COST:
+            continue
+        try:
+            frames = list(op.traceback or ())
+        except Exception:  # noqa: BLE001 - private to TensorFlow: without it there are no lines
+            return found
+        mine = [frame for frame in frames if kind_of_file(frame.filename) == "user"]
+        if mine:
+            found[op.type] = f"{Path(mine[-1].filename).name}:{mine[-1].lineno}"
+    return found
 
 
 def _why_not_elementwise(graph: Any) -> str | None:

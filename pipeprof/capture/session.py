@@ -35,6 +35,9 @@ _CHECKPOINT_S = 1.0
 _SHARE_CPU_S = 0.5  # reading every thread's run delay costs more than the rest of a sample
 _JOIN_S = 10.0  # a sampler that is stuck inside TensorFlow is left behind
 _GAPS_AT_RISK = 50  # TensorFlow keeps the last 100 gaps: sample faster when half of them are new
+_WAITED_FOR = 0.05  # share of the time; below it what a function is made of does not matter
+_LOOK_INSIDE_SHARE = 0.005  # of the run
+_LOOKS_INSIDE = 3
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
 
 
@@ -66,8 +69,8 @@ class CaptureSession:
         self._run_delay = RunDelay()
         self._patches = Patches(self)
         self._traces = TraceBook()
-        self._schedule = WindowSchedule()
-        self._blind_since_s: float | None = None
+        self._windows = {True: WindowSchedule(), False: WindowSchedule(_LOOK_INSIDE_SHARE, _LOOKS_INSIDE)}  # by blindness
+        self._since_s: dict[bool, float] = {}  # when the first pipeline that wants a window was seen
         self._maker = ProfileMaker(facts, self._registry, self.pipelines, self._traces)
         self._stop = False
         self._wake = threading.Event()  # the sampler sleeps on it
@@ -250,24 +253,27 @@ class CaptureSession:
         self._hz = wanted if wanted > self._hz else max(wanted, self._hz * 0.8)
 
     def _trace(self) -> None:
-        """Take a window of the profiler where one is due: for pipelines whose stages have no counters."""
-        blind = [entry for entry in self.pipelines.all() if entry.is_blind]
-        if not blind:
+        """Take a window of the profiler where one is due.
+
+        For pipelines whose stages have no counters it is the only source; for one that is waited for, a look or two shows
+        what the time inside its functions goes to.
+        """
+        entries = list(self.pipelines.all())
+        is_blind = any(entry.is_blind for entry in entries)
+        if not is_blind and not any(entry.recorder.wait_share >= _WAITED_FOR for entry in entries):
             return
-        start_s = self.now()
-        if self._blind_since_s is None:
-            self._blind_since_s = start_s
-        seconds = self._schedule.next_length(start_s, self._blind_since_s)
+        schedule, start_s = self._windows[is_blind], self.now()
+        since_s = self._since_s.setdefault(is_blind, start_s)
+        seconds = schedule.next_length(start_s, since_s)
         if seconds is None:
             return
         trace = take_window(seconds)
         if trace is None:
-            self._schedule.refused(self.now())
+            schedule.refused(self.now())
             return
         window = read_window(trace, start_s, seconds)
-        self._traces.add(window, blind)
-        taken = Taken(seconds, self.now() - start_s, window.events, window.steps)
-        self._schedule.took(taken, self.now(), self._blind_since_s)
+        self._traces.add(window, entries)
+        schedule.took(Taken(seconds, self.now() - start_s, window.events, window.steps), self.now(), since_s)
 
     def _drain(self) -> None:
         events = self._events

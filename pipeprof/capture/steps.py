@@ -94,6 +94,13 @@ class LoopRecorder:
         return self._sums.wall_s + self._noted_wall_s
 
     @property
+    def wait_share(self) -> float:
+        """Share of the time waited so far, without the first step's; steps that are only noted are left out."""
+        first = self._sums.first_batch_s or 0.0
+        wall = self._sums.wall_s - (self._sums.first_step_s or 0.0)
+        return max(0.0, self._sums.wait_s + self._sums.creation_s - first) / wall if wall > 0 else 0.0
+
+    @property
     def elements(self) -> int:
         """Elements so far."""
         return self._sums.elements + len(self._noted)

@@ -43,8 +43,9 @@ class Taken:
 class WindowSchedule:
     """Decides when the next window is due and how long it is. Pure."""
 
-    def __init__(self) -> None:
-        """Start without a window."""
+    def __init__(self, share: float = _SHARE, most: int = _MOST_WINDOWS) -> None:
+        """Start without a window; ``most`` of them may take this share of the run."""
+        self._share, self._most = share, most
         self.count = 0
         self.spent_s = 0.0
         self._due_s = 0.0
@@ -57,9 +58,9 @@ class WindowSchedule:
             now_s: the capture's clock.
             began_s: when the first pipeline that needs windows began.
         """
-        is_earned = self.spent_s <= _ADVANCE_S + _SHARE * (now_s - began_s)
+        is_earned = self.spent_s <= _ADVANCE_S + self._share * (now_s - began_s)
         is_due = now_s - began_s >= _SETTLE_S and now_s >= self._due_s
-        return self._length_s if is_due and is_earned and self.count < _MOST_WINDOWS else None
+        return self._length_s if is_due and is_earned and self.count < self._most else None
 
     def refused(self, now_s: float) -> None:
         """The profiler was taken: look again later."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pipeprof.interop.node_kinds import BATCHES, ONE_FOR_ONE, PREFETCH, stem
 from pipeprof.interop.traced import TracedPipeline, TracedStage
-from pipeprof.model.profile import ExecutedStage
+from pipeprof.model.profile import ExecutedStage, OpCost
 
 EVENT_COST_S = 1.25e-6  # what recording one event takes; it is counted as the work of the stage that asked (1-1.5 µs seen)
 _DISTORTED = 0.2  # of a stage's own time
@@ -57,6 +57,16 @@ def _executed(stage: TracedStage, parents: Mapping[str, TracedStage], element_by
         empty_share=held.empty_share if held else None,
         incarnations=stage.incarnations,
         snapshots=stage.elements,
+        ops=op_costs(stage),
+    )
+
+
+def op_costs(stage: TracedStage) -> tuple[OpCost, ...]:
+    """Return what the ops inside a stage's function cost for one of its elements."""
+    if not stage.elements:
+        return ()
+    return tuple(
+        OpCost(op=item.op, calls=item.calls / stage.elements, busy_s=item.busy_s / stage.elements) for item in stage.ops
     )
 
 

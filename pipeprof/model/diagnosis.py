@@ -150,6 +150,17 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StageOp:
+    """One type of op inside a stage's function, measured in trace windows."""
+
+    op: str
+    share: float  # of the time of all ops of the function
+    busy_s_per_step: float
+    calls_per_step: float
+    where: str | None = None  # "train.py:31", where TensorFlow kept the line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
     """One stage as written, with what TensorFlow made of it."""
 
@@ -174,6 +185,7 @@ class Stage:
     seen_share: float | None = None  # of the elements that must have passed, those the counters saw
     fused_into: str | None = None  # id of the stage whose time holds this one's: TensorFlow runs both as one node
     injected: bool = False  # TensorFlow added it; the user wrote no such stage
+    ops: tuple[StageOp, ...] = ()  # inside its function, the dearest first
 
 
 class BoundLimit(StrEnum):

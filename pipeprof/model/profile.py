@@ -150,6 +150,7 @@ class StageFunction:
     has_op_seed: bool = False
     python_tokens: tuple[str, ...] = ()
     inner_datasets: tuple[str, ...] = ()  # dataset ops built inside (interleave, flat_map)
+    op_lines: dict[str, str] = field(default_factory=dict)  # type of op -> "file:line" where the user's code makes the first
     not_elementwise: str | None = None  # why a call on a batch is not proven to give the results one by one; "": it is
 
 
@@ -176,6 +177,15 @@ class WrittenStage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OpCost:
+    """One type of op inside a stage's function, as trace windows showed it, for one element of the node."""
+
+    op: str  # "DecodeJpeg"
+    calls: float
+    busy_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutedStage:
     """One node that TensorFlow ran, summed over its incarnations (a repeat or a new iterator makes new ones)."""
 
@@ -198,6 +208,7 @@ class ExecutedStage:
     empty_share: float | None = None  # share of the samples with an empty buffer
     incarnations: int = 1
     snapshots: int = 0
+    ops: tuple[OpCost, ...] = ()  # the dearest first; empty where no trace window saw the function run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -175,7 +175,7 @@ def _quantity(value: float | str | None, unit: str) -> str:
         return units.ratio(value)
     if unit.endswith("/s"):
         return f"{units.byte_count(value)}/s" if unit[:-2].strip() in _BYTE_UNITS else units.rate(value, one_line(unit))
-    return one_line(f"{number_text(value)} {unit}")
+    return one_line(f"{number_text(value)} {unit.removesuffix('s') if value == 1 else unit}")
 
 
 def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -> AdviceText:

@@ -52,6 +52,8 @@ def stage_lines(table: PipelineTable, width: int) -> Block:
     if table.bottleneck:
         mark_text = Text(f"{_MARK}bottleneck: ", "bold red")
         block += hanging(Text(table.bottleneck_limit, "bold red"), width, "  ", first=mark_text)
+    if table.inside:
+        block += hanging(Text(table.inside), width, "  ")
     if table.bound:
         block += hanging(Text(table.bound), width, "  ")
     if table.executed and not columns.node:

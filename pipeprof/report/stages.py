@@ -6,11 +6,11 @@ step, stages and unattributed time together. Nothing here lays out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Bound, BoundLimit, Diagnosis, Pipeline, Stage
+from pipeprof.model.diagnosis import Bound, BoundLimit, Diagnosis, Pipeline, Stage, StageOp
 from pipeprof.model.profile import CallSite
 from pipeprof.report.text import call_text, number_text, one_line, short_paths
 
@@ -21,6 +21,8 @@ _SEQUENTIAL = "one call at a time"
 _SMALLEST_SHARE = 0.001
 _MINOR_SHARE = 0.01
 _DEEPEST = 6  # branches within branches; below it only the first input is drawn, the table has them all
+_MOST_OPS = 4  # that are named
+_ENOUGH_OPS = 0.95  # of the time of all ops
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,7 @@ class PipelineTable:
     flow: tuple[FlowNode, ...]
     bottleneck: str  # "train.py:42 .map(decode)", empty where there is none
     bottleneck_limit: str  # "at most 5.5 steps/s, one call at a time"
+    inside: str  # the bottleneck's function: "inside it: DecodeJpeg 78 % (train.py:31), ResizeBilinear 18 %", empty if not seen
     bound: str  # "The input could deliver at most about 210 steps/s on these 2 cores; the cores limit it."
 
     @property
@@ -130,6 +133,7 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         flow=_flow(pipeline, {stage.id: row for stage, row in zip(pipeline.stages, rows, strict=True)}),
         bottleneck=next((f"{row.where} {row.call}".strip() for row in rows if row.is_bottleneck), ""),
         bottleneck_limit=next((_limit(stage) for stage in pipeline.stages if stage.is_bottleneck), ""),
+        inside=next((_inside(stage.ops) for stage in pipeline.stages if stage.is_bottleneck), ""),
         bound=bound_text(pipeline.bound, {row.id: f"{row.where} {row.call}".strip() for row in rows}),
     )
 
@@ -244,6 +248,23 @@ def _limit(stage: Stage) -> str:
     if stage.parallelism is not None and not calls:
         calls = f"{number_text(stage.parallelism)} calls at once"
     return ", ".join(part for part in (f"at most {units.rate(stage.max_steps_per_s, ' steps/s')}", calls) if part)
+
+
+def _inside(ops: Sequence[StageOp]) -> str:
+    """Name the ops that a function's time goes to, until most of it is told."""
+    if not ops:
+        return ""
+    told, parts = 0.0, []
+    for item in ops[:_MOST_OPS]:
+        where = f" ({one_line(item.where)})" if item.where else ""
+        parts.append(f"{one_line(item.op)} {units.percent(item.share)}{where}")
+        told += item.share
+        if told >= _ENOUGH_OPS:
+            break
+    rest = len(ops) - len(parts)
+    if rest:
+        parts.append(f"{units.count_of(rest, 'other op')} {units.percent(max(0.0, 1 - told))}")
+    return f"inside its function: {', '.join(parts)}"
 
 
 def _flow(pipeline: Pipeline, rows: Mapping[str, StageRow]) -> tuple[FlowNode, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from pipeprof.capture.functions import captured_bytes, describe_function
@@ -179,3 +181,18 @@ def test_describing_a_function_neither_calls_it_nor_changes_its_graph():
 
     assert calls == []
     assert graph.as_graph_def().SerializeToString(deterministic=True) == before
+
+
+def test_each_type_of_op_has_the_users_line_that_made_its_first() -> None:
+    first = inspect.currentframe().f_lineno
+
+    def decode(x):
+        halved = tf.exp(x) / 2.0
+        return tf.reduce_sum(halved) if x > 0.0 else x
+
+    made = describe_function(tf.data.Dataset.from_tensors(1.0).map(decode))
+
+    assert made.op_lines["Exp"] == f"test_functions.py:{first + 3}"
+    assert made.op_lines["RealDiv"] == f"test_functions.py:{first + 3}"
+    assert made.op_lines["Greater"] == f"test_functions.py:{first + 4}"
+    assert "Const" not in made.op_lines

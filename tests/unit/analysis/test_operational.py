@@ -8,7 +8,8 @@ import pytest
 
 from pipeprof.analysis.operational import view_pipeline
 from pipeprof.model.analysis import PipelineView
-from pipeprof.model.profile import WrittenStage
+from pipeprof.model.profile import OpCost, WrittenStage
+from tests.support.builders import function
 from tests.support.trees import Node, chain, executed, node, record, steady_loop, work_map, written
 
 STEPS = 100
@@ -314,3 +315,18 @@ def test_a_limit_below_what_the_loop_did_is_refuted_by_it() -> None:
     found = view_pipeline(replace(record(chain("range", work_map()), executed(tree, steps=STEPS)), loop=loop))
 
     assert found.stage("s1").stage.max_steps_per_s == pytest.approx(1 / 0.03)  # and not 1 / 0.06
+
+
+# --- inside a function -------------------------------------------------------------------------------------------
+
+
+def test_the_ops_inside_a_function_are_brought_to_one_step_with_the_users_lines() -> None:
+    ops = (OpCost(op="DecodeJpeg", calls=32.0, busy_s=0.03), OpCost(op="Cast", calls=64.0, busy_s=0.01))
+    mapped = written("map", function=function("DecodeJpeg", "Cast", op_lines={"DecodeJpeg": "train.py:5"}))
+    tree = executed(node("MapAndBatch", node("Range", elements=3200), elements=100, busy_s=6.4, known_ratio=32.0), steps=STEPS)
+    tree = tuple(replace(item, ops=ops) if item.node == "MapAndBatch" else item for item in tree)
+
+    found = view_pipeline(record(chain("range", mapped, "batch"), tree)).stage("s1").stage.ops
+
+    assert [(item.op, item.share, item.where) for item in found] == [("DecodeJpeg", 0.75, "train.py:5"), ("Cast", 0.25, None)]
+    assert [(item.busy_s_per_step, item.calls_per_step) for item in found] == [(0.03, 32.0), (0.01, 64.0)]
