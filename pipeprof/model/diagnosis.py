@@ -154,7 +154,7 @@ class StageOp:
     """One type of op inside a stage's function, measured in trace windows."""
 
     op: str
-    share: float  # of the time of all ops of the function
+    share: float  # of the time of the function's ops that TensorFlow traces; those it has found to be cheap it leaves out
     busy_s_per_step: float
     calls_per_step: float
     where: str | None = None  # "train.py:31", where TensorFlow kept the line
