@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
@@ -90,7 +91,9 @@ class Search:
         self._stop = threading.Event()
         self._broken = ""  # a reason why nothing more can be measured in this process
 
-    _left_s = property(lambda self: self._settings.budget_s - (time.monotonic() - self._started))
+    @property
+    def _left_s(self) -> float:
+        return self._settings.budget_s - (time.monotonic() - self._started)
 
     def run(self) -> None:
         """Try everything that the rules lead to; a reason is streamed where nothing can be tried."""
@@ -254,7 +257,7 @@ class Search:
         self._stream(TrialEvent.now("start", trial=record, deadline_s=plan.hard_deadline_s + _COMPARE_S + _GRACE_S))
         try:
             with _silence_tensorflow():
-                changed = self._rewrite(bench.current, bench.names, item)
+                changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
                 self._check_shared(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
             same = self._compare(bench.current, changed, _kept_at(item, bench.names))
@@ -275,9 +278,6 @@ class Search:
             bench.idle_scale = outcome.idle_scale
         return record
 
-    def _rewrite(self, current: Replayable, names: Mapping[str, str], item: Recommendation) -> Replayable:
-        return find_change(item.change.kind).rewrite(current, names, item.stage_id or "", item.change.params)
-
     def _compare(self, current: Replayable, changed: Replayable, kept_at: str) -> Equivalence:
         return compare(
             current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at,
@@ -295,16 +295,16 @@ class Search:
         """
         site = bench.view.stage(item.stage_id or "").stage.call_site
         for other in analysis.pipelines:
-            twin = next((view for view in other.stages if site is not None and view.stage.call_site == site), None)
-            if other.record.id == bench.view.record.id or twin is None:
+            twins = stages_of_call(other, site)
+            if other.record.id == bench.view.record.id or not twins:
                 continue
             dataset = self._datasets.get(other.record.id)
             if dataset is None:
                 raise TrialError(f"the same call makes another pipeline, which was not kept: {other.record.kept_reason}")
             original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
             names = match_stages(original.graph, other.record.written, other.record.output)
-            changed = find_change(item.change.kind).rewrite(original, names, twin.id, item.change.params)
-            if self._compare(original, changed, _kept_at(replace(item, stage_id=twin.id), names)).state in _FATAL:
+            changed = rewrite_call(original, names, other, twins[0], item.change)
+            if self._compare(original, changed, _kept_at(replace(item, stage_id=twins[0]), names)).state in _FATAL:
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:

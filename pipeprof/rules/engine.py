@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeprof import units
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, RuleOutcome, Severity
+from pipeprof.model.profile import CallSite
 from pipeprof.rules.base import Rule, cost_of
 from pipeprof.rules.needs import find_missing
 from pipeprof.rules.registry import all_rules, suggest_code
@@ -67,7 +69,7 @@ def judge(
     _refuse_unknown((*select, *ignore), known)
     results = [_run(rule, analysis, select, ignore) for rule in known]
     _settle_rivals(results)
-    findings = [finding for result in results for finding in result.findings]
+    findings = [finding for result in results for finding in _one_a_call(result.findings)]
     return Judgement(
         findings=tuple(sorted(findings, key=lambda item: (_SEVERITIES.index(item.severity), -cost_of(item), item.code))),
         outcomes=tuple(
@@ -108,6 +110,21 @@ def _describe_error(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
+
+
+def _one_a_call(findings: Sequence[Finding]) -> list[Finding]:
+    """Of one rule's findings keep the dearest of each call: a loop or a helper makes several stages with one line."""
+    calls: dict[tuple[str | None, CallSite | None, str | None], list[Finding]] = {}
+    for item in findings:
+        apart = item.stage_id if item.call_site is None else None
+        calls.setdefault((item.pipeline_id, item.call_site, apart), []).append(item)
+    kept = []
+    for same in calls.values():
+        first = max(same, key=cost_of)
+        more = len(same) - 1
+        text = f" The same call makes {units.count_of(more, 'more stage')} like it." if more else ""
+        kept.append(replace(first, message=first.message + text))
+    return kept
 
 
 def _settle_rivals(results: Sequence[_Result]) -> None:

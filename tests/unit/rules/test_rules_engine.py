@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -179,3 +180,43 @@ def test_a_healthy_run_has_no_finding_above_info() -> None:
 
     assert [(finding.code, finding.severity) for finding in judgement.findings] == [("PP102", Severity.INFO)]
     assert ERROR not in {item.outcome for item in judgement.outcomes}
+
+
+class _EachMap(_Made):
+    code, name, cost = "PP970", "each-map", 0.1
+
+    def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+        for number, view in enumerate(analysis.train.stages if analysis.train else ()):
+            evidence = (Evidence(name=COST_SHARE, value=0.1 * (number + 1), unit="share"),)
+            yield self.report(
+                self.name,
+                severity=Severity.LOW,
+                confidence=Confidence.HIGH,
+                pipeline=analysis.train,
+                view=view,
+                evidence=evidence,
+            )
+
+
+def test_stages_that_one_call_makes_are_one_finding() -> None:
+    stages = tuple(stage("map", 0.01, line=line) for line in (6, 6, 7))
+
+    found = judge(Scene(stages=stages).analysis(), rules=[_EachMap]).findings
+
+    assert [(item.stage_id, item.message) for item in found] == [
+        ("s2", "each-map"),
+        ("s1", "each-map The same call makes 1 more stage like it."),
+    ]
+
+
+def test_stages_whose_calls_are_not_known_stay_apart() -> None:
+    analysis = Scene(stages=(stage("map", 0.01), stage("map", 0.01))).analysis()
+    (view,) = analysis.pipelines
+    unknown = tuple(
+        replace(item, stage=replace(item.stage, call_site=None), written=replace(item.written, call_site=None))
+        for item in view.stages
+    )
+
+    found = judge(replace(analysis, pipelines=(replace(view, stages=unknown),)), rules=[_EachMap]).findings
+
+    assert [item.stage_id for item in found] == ["s1", "s0"]
