@@ -69,7 +69,7 @@ def judge(
     _refuse_unknown((*select, *ignore), known)
     results = [_run(rule, analysis, select, ignore) for rule in known]
     _settle_rivals(results)
-    findings = [finding for result in results for finding in _one_a_call(result.findings)]
+    findings = [finding for result in results for finding in _one_a_call(result.findings, analysis)]
     return Judgement(
         findings=tuple(sorted(findings, key=lambda item: (_SEVERITIES.index(item.severity), -cost_of(item), item.code))),
         outcomes=tuple(
@@ -112,12 +112,16 @@ def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _one_a_call(findings: Sequence[Finding]) -> list[Finding]:
-    """Of one rule's findings keep the dearest of each call: a loop or a helper makes several stages with one line."""
+def _one_a_call(findings: Sequence[Finding], analysis: Analysis) -> list[Finding]:
+    """Of one rule's findings keep the dearest of each call: a loop or a helper makes several stages with one line.
+
+    A finding on a stage whose call is not known names the pipeline's, and stays by itself.
+    """
+    sites = {(view.record.id, item.id): item.stage.call_site for view in analysis.pipelines for item in view.stages}
     calls: dict[tuple[str | None, CallSite | None, str | None], list[Finding]] = {}
     for item in findings:
-        apart = item.stage_id if item.call_site is None else None
-        calls.setdefault((item.pipeline_id, item.call_site, apart), []).append(item)
+        site = sites.get((item.pipeline_id or "", item.stage_id or ""))
+        calls.setdefault((item.pipeline_id, site, item.stage_id if site is None else None), []).append(item)
     kept = []
     for same in calls.values():
         first = max(same, key=cost_of)

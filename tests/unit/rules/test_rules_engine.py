@@ -186,16 +186,11 @@ class _EachMap(_Made):
     code, name, cost = "PP970", "each-map", 0.1
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
-        for number, view in enumerate(analysis.train.stages if analysis.train else ()):
-            evidence = (Evidence(name=COST_SHARE, value=0.1 * (number + 1), unit="share"),)
-            yield self.report(
-                self.name,
-                severity=Severity.LOW,
-                confidence=Confidence.HIGH,
-                pipeline=analysis.train,
-                view=view,
-                evidence=evidence,
-            )
+        train = analysis.train
+        for place, view in enumerate(train.stages if train else ()):
+            cost = (Evidence(name=COST_SHARE, value=0.1 * (place + 1), unit="share"),)
+            grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
+            yield self.report(self.name, pipeline=train, view=view, evidence=cost, **grades)
 
 
 def test_stages_that_one_call_makes_are_one_finding() -> None:
