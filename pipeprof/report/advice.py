@@ -257,12 +257,17 @@ def _elements(trial: Trial) -> str:
     return f"{state}: {trial.elements_compared:,} compared{epochs}{note}"
 
 
+def _epochs(number: float) -> str:
+    text = number_text(number)
+    return f"{text} epoch" if text in {"1", "1.0"} else f"{text} epochs"
+
+
 def _costs(item: Recommendation) -> str:
     trial = item.trial
     parts = [
         "" if not item.memory_bytes else f"needs {units.byte_count(item.memory_bytes)} of memory",
         "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
-        "" if item.break_even_epochs is None else f"pays off after {number_text(item.break_even_epochs)} epochs",
+        "" if item.break_even_epochs is None else f"pays off after {_epochs(item.break_even_epochs)}",
         "" if (trial.fill_s or 0.0) < _NOTICEABLE_S else f"the first epoch takes {units.duration(trial.fill_s)} longer",
     ]
     return ", ".join(part for part in parts if part)

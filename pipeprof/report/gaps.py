@@ -5,10 +5,11 @@ Every value that could be there and is not becomes one line, as do the capture's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Diagnosis, Pipeline
+from pipeprof.model.diagnosis import Diagnosis, Pipeline, Stage
 from pipeprof.report.stages import Sites
 from pipeprof.report.text import call_text, list_words, one_line
 
@@ -67,14 +68,21 @@ def _pipeline_gaps(pipeline: Pipeline, sites: Sites) -> list[Gap]:
         more = len(silent) - len(calls)
         named = list_words([*calls, f"{more} more"] if more else calls)
         gaps.append(Gap(text=f"Time inside {named} of the {name}"))
-    for stage in ran:
-        if stage.seen_share is not None and stage.seen_share < _SEEN_ENOUGH:
-            call = f"{sites.where(stage.call_site)} {call_text(stage.op, stage.call_site, not stage.inputs)}".strip()
-            seen = units.percent(stage.seen_share)
-            gaps.append(Gap(text=f"{call}: the counters saw {seen} of its elements; the rest is inferred"))
+    gaps += _half_seen(ran, sites)
     if ran and all(stage.cpu_s is None for stage in ran):
         gaps.append(Gap(text=f"CPU seconds of the stages of the {name}; busy is wall time", minor=True))
     return gaps
+
+
+def _half_seen(stages: Sequence[Stage], sites: Sites) -> list[Gap]:
+    """Say of the stages that come and go between two samples how much of them was seen."""
+    half = [(stage, stage.seen_share) for stage in stages if stage.seen_share is not None and stage.seen_share < _SEEN_ENOUGH]
+    if not half:
+        return []
+    stage, least = min(half, key=lambda item: item[1])
+    call = f"{sites.where(stage.call_site)} {call_text(stage.op, stage.call_site, not stage.inputs)}".strip()
+    others = "" if len(half) == 1 else f", and not all of {units.count_of(len(half) - 1, 'other stage')}"
+    return [Gap(text=f"{call}: the counters saw {units.percent(least)} of its elements{others}; the rest is inferred")]
 
 
 def _machine_gaps(diagnosis: Diagnosis) -> list[Gap]:
