@@ -38,7 +38,7 @@ def observe(build: Callable[[], object]) -> PipelineRecord:
 
 
 def _as_far_as_seen(node: str | None, seen: str | None) -> str | None:
-    """Return what is to be seen of a stage: inner pipelines that read ahead live for milliseconds, which no sample may catch."""
+    """Return what is to be seen of a stage: inner pipelines that read ahead live for milliseconds, unsampled perhaps."""
     is_outermost = node is not None and seen is not None and node.startswith(f"{seen} + ")
     return seen if is_outermost else node
 
