@@ -23,7 +23,8 @@ from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.recommend import MANUAL, PROVEN, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
-from pipeprof.advise.trial import TrialOutcome, measure_control, reproduces, run_trial
+from pipeprof.advise.trial import measure_control, reproduces, run_trial
+from pipeprof.advise.trial_records import described, new_record, refused, with_outcome
 from pipeprof.analysis import analyse
 from pipeprof.analysis.significance import Interval
 from pipeprof.errors import TrialError
@@ -221,7 +222,8 @@ class Search:
             item = waiting[0]
             tried.add(item.id)
             why = self._why_not(item, bench)
-            record = self._refused(item, why) if why else self._try_one(bench, analysis, item, reason)
+            able = sum(not self._why_not(other, bench) for other in waiting)
+            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(able))
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
@@ -242,18 +244,22 @@ class Search:
             return "the budget was used up (give more with --budget)"
         return ""
 
-    def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str = "") -> TrialRecord:
+    def _share(self, changes: int) -> float:
+        """Return the seconds for the next of some changes: the last one may use up what is left."""
+        left_s = self._left_s - _COMPARE_S - 2.0
+        return max(_LEAST_TRIAL_S, min(left_s, max(left_s / max(1, changes), self._settings.budget_s * 0.45)))
+
+    def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str, budget_s: float) -> TrialRecord:
         """Compare the elements, then the times; those not where ``untimed`` says why."""
         began = time.monotonic()
-        budget = max(_LEAST_TRIAL_S, min(self._left_s - 2.0, self._settings.budget_s * 0.45))
         plan = replace(
             bench.plan,
-            budget_s=budget,
+            budget_s=budget_s,
             noise=bench.noise,
             idle_scale=bench.idle_scale,
             fills_cache=self._holds_cache(bench, item),
         )
-        record = self._record(item, TrialState.NOT_TRIED, "it was being tried", bench)
+        record = new_record(item, "it was being tried", bench.kept)
         self._stream(TrialEvent.now("start", trial=record, deadline_s=plan.hard_deadline_s + _COMPARE_S + _GRACE_S))
         try:
             with _silence_tensorflow():
@@ -262,13 +268,13 @@ class Search:
             self._progress(f"comparing the elements: {item.title}")
             same = self._compare(bench.current, changed, _kept_at(item, bench.names))
         except TrialError as error:
-            return self._refused(item, str(error))
+            return refused(item, str(error))
         if same.state in _FATAL:
-            return self._described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
+            return described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
         if untimed:
-            return self._described(replace(record, reason=untimed), same)
+            return described(replace(record, reason=untimed), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
-        record = self._described(_with_outcome(record, outcome, plan), same)
+        record = described(with_outcome(record, outcome, plan), same)
         record = replace(record, wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
@@ -310,31 +316,7 @@ class Search:
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:
         for item in self._recommendations(analysis):
             why = item.trial.reason if item.change.kind in MANUAL else reason
-            self._stream(TrialEvent.now("result", trial=self._refused(item, why)))
-
-    def _refused(self, item: Recommendation, reason: str) -> TrialRecord:
-        return self._record(item, TrialState.NOT_TRIED, reason, None)
-
-    def _record(self, item: Recommendation, state: TrialState, reason: str, bench: _Bench | None) -> TrialRecord:
-        return TrialRecord(
-            id=item.id,
-            pipeline_id=item.pipeline_id or "",
-            stage_id=item.stage_id or "",
-            change=item.change,
-            state=state,
-            reason=reason,
-            on_top_of=tuple(bench.kept) if bench is not None else (),
-        )
-
-    @staticmethod
-    def _described(record: TrialRecord, same: Equivalence) -> TrialRecord:
-        return replace(
-            record,
-            elements=same.state,
-            elements_compared=same.elements_compared,
-            epochs_compared=same.epochs_compared,
-            elements_note=same.note,
-        )
+            self._stream(TrialEvent.now("result", trial=refused(item, why)))
 
     def _note(self, text: str) -> None:
         self._stream(TrialEvent.now("reason", text=text))
@@ -349,27 +331,6 @@ class Search:
 def _kept_at(item: Recommendation, names: Mapping[str, str]) -> str:
     """Return the node whose elements a change keeps for later epochs, empty where it keeps none."""
     return names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
-
-
-def _with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -> TrialRecord:
-    return replace(
-        record,
-        state=outcome.state,
-        reason=outcome.reason,
-        speedup=outcome.speedup,
-        low=outcome.low,
-        high=outcome.high,
-        pairs=outcome.pairs,
-        baseline_step_s=outcome.baseline_step_s,
-        candidate_step_s=outcome.candidate_step_s,
-        baseline_cpu_s=outcome.baseline_cpu_s,
-        candidate_cpu_s=outcome.candidate_cpu_s,
-        noise_low=outcome.noise.low if outcome.noise else None,
-        noise_high=outcome.noise.high if outcome.noise else None,
-        fill_s=outcome.fill_s,
-        memory_bytes=outcome.memory_bytes,
-        epoch_steps=plan.epoch_steps,
-    )
 
 
 def _mean_of_run(view: PipelineView) -> tuple[float, float]:

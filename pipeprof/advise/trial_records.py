@@ -1,0 +1,66 @@
+"""Trials as the Profile keeps them: what was tried, what became of the elements, what the clock showed.
+
+Only puts together; it must not decide what a trial means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeprof.advise.equivalence import Equivalence
+from pipeprof.advise.pairing import TrialPlan
+from pipeprof.advise.trial import TrialOutcome
+from pipeprof.model.diagnosis import Recommendation
+from pipeprof.model.profile import TrialRecord, TrialState
+
+
+def new_record(item: Recommendation, reason: str, kept: Sequence[str] = ()) -> TrialRecord:
+    """Return the record of a change that is not tried, or not yet; ``kept`` are the trials whose changes lie beneath it."""
+    return TrialRecord(
+        id=item.id,
+        pipeline_id=item.pipeline_id or "",
+        stage_id=item.stage_id or "",
+        change=item.change,
+        state=TrialState.NOT_TRIED,
+        reason=reason,
+        on_top_of=tuple(kept),
+    )
+
+
+def refused(item: Recommendation, reason: str) -> TrialRecord:
+    """Return the record of a change that is not tried at all."""
+    return new_record(item, reason)
+
+
+def described(record: TrialRecord, same: Equivalence) -> TrialRecord:
+    """Add what became of the elements."""
+    return replace(
+        record,
+        elements=same.state,
+        elements_compared=same.elements_compared,
+        epochs_compared=same.epochs_compared,
+        elements_note=same.note,
+    )
+
+
+def with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -> TrialRecord:
+    """Add what the clock showed."""
+    return replace(
+        record,
+        state=outcome.state,
+        reason=outcome.reason,
+        speedup=outcome.speedup,
+        low=outcome.low,
+        high=outcome.high,
+        pairs=outcome.pairs,
+        baseline_step_s=outcome.baseline_step_s,
+        candidate_step_s=outcome.candidate_step_s,
+        baseline_cpu_s=outcome.baseline_cpu_s,
+        candidate_cpu_s=outcome.candidate_cpu_s,
+        noise_low=outcome.noise.low if outcome.noise else None,
+        noise_high=outcome.noise.high if outcome.noise else None,
+        fill_s=outcome.fill_s,
+        memory_bytes=outcome.memory_bytes,
+        epoch_steps=plan.epoch_steps,
+    )
