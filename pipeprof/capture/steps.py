@@ -71,6 +71,12 @@ class LoopRecorder:
         """Start empty."""
         self.method = "next"
         self.empty_passes = 0  # iterators that came to their end without an element
+        self._lock = threading.RLock()
+        self._has_looked = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._has_ended = False
         self._sums = _Sums()
         self._bins: BoundedSeries[LoopBin] = BoundedSeries(_merge_bins)
         self._histograms = {name: LogHistogram() for name in ("step", "wait", "gap")}
@@ -81,7 +87,6 @@ class LoopRecorder:
         self._noted: deque[_Step] = deque()  # measured steps of one iterator and thread, none the first of its epoch
         self._noted_of: tuple[int, int] | None = None
         self._noted_wall_s = 0.0
-        self._lock = threading.RLock()
 
     @property
     def bins_wall_s(self) -> float:
@@ -108,6 +113,11 @@ class LoopRecorder:
     def creation(self, iterator: int, start_s: float, end_s: float) -> None:
         """An iterator was made; the consumer waited for that."""
         self._work_off()
+        if self._sums.elements == 1 and not self._has_ended and not self._has_looked:
+            # A look at one element (Keras, for the shapes; a user) is no training: the loop begins now.
+            self._has_looked = True
+            with self._lock:
+                self._begin()
         spent = end_s - start_s
         self._epochs[iterator] = _Epoch(start_s, creation_s=spent)
         sums = self._sums
@@ -180,6 +190,7 @@ class LoopRecorder:
     def end_of_data(self, iterator: int, wait_s: float, start_s: float) -> None:
         """The consumer waited and was told that there is no more."""
         self._work_off()
+        self._has_ended = True
         epoch = self._epochs.get(iterator)
         self._sums.wait_s += wait_s
         self._sums.wall_s += wait_s

@@ -201,3 +201,34 @@ def test_a_loop_without_steps_is_empty() -> None:
     loop = LoopRecorder().freeze()
 
     assert (loop.elements, loop.wall_s, loop.first_batch_s, loop.bins, loop.cpu_s) == (0, 0.0, None, (), None)
+
+
+def test_a_look_at_one_element_before_the_loop_is_no_part_of_it() -> None:
+    recorder = LoopRecorder()
+    recorder.creation(1, 0.0, 0.1)
+    recorder.step(1, 0.1, 2.0, 3.0)
+    recorder.close(1)
+    for iterator in (2, 3):
+        start = 10.0 * iterator
+        recorder.creation(iterator, start, start + 0.5)
+        for number in range(3):
+            recorder.step(iterator, start + 1 + number, 0.25, 0.75)
+        recorder.end_of_data(iterator, 0.0, start + 4)
+    loop = recorder.freeze()
+
+    assert (loop.elements, loop.epoch_count) == (6, 2)
+    assert loop.first_batch_s == 0.75
+    assert loop.wait_s == 6 * 0.25
+
+
+def test_a_loop_of_one_element_is_shown_and_epochs_of_one_element_count() -> None:
+    once, often = LoopRecorder(), LoopRecorder()
+    once.creation(1, 0.0, 0.1)
+    once.step(1, 0.1, 2.0, 3.0)
+    for iterator in range(4):
+        often.creation(iterator, iterator, iterator + 0.1)
+        often.step(iterator, iterator + 0.1, 0.2, 0.3)
+        often.end_of_data(iterator, 0.0, iterator + 0.6)
+
+    assert once.freeze().elements == 1
+    assert (often.freeze().elements, often.freeze().epoch_count) == (4, 4)
