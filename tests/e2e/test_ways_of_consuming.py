@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pipeprof.report.machine import from_json
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 SCRIPT = Path(__file__).parent / "scripts" / "ways.py"
+STEPS = 300  # of each way
 MAP_LINE = next(
     number for number, line in enumerate(SCRIPT.read_text().splitlines(), start=1) if "tf.numpy_function(nap" in line
 )
@@ -59,6 +61,23 @@ def test_the_wait_is_the_programs_own_and_the_bottleneck_is_the_line_that_naps(w
         assert diagnosis.steps.wait_share == pytest.approx(truth, abs=0.15)
     assert (bottleneck.op, bottleneck.call_site.line) == ("map", MAP_LINE)
     assert source in train.counters
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_keras_fit_is_observed_on_each_backend(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+
+    diagnosis, truth = observe("keras_fit", tmp_path)
+
+    train = next(pipeline for pipeline in diagnosis.pipelines if pipeline.role == "train")
+    bottleneck = next(stage for stage in train.stages if stage.is_bottleneck)
+    assert diagnosis.run.versions.keras_backend == backend
+    assert (diagnosis.steps.count, diagnosis.steps.epochs) == (STEPS, 1)
+    assert diagnosis.verdict.input_bound is InputBound.HIGHLY
+    assert diagnosis.steps.wait_share == pytest.approx(truth, abs=0.2)  # what Keras does between the steps is in the truth
+    assert (bottleneck.op, bottleneck.call_site.line) == ("map", MAP_LINE)
 
 
 def test_a_pipeline_that_a_thread_of_its_own_reads_gets_no_ceiling(tmp_path: Path) -> None:

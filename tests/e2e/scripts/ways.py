@@ -140,6 +140,24 @@ def datasets_from_function():
         consume()
 
 
+def keras_fit():
+    import keras
+
+    class Step(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.begun = clock()
+
+        def on_train_batch_end(self, batch, logs=None):
+            consume()
+            if keras.backend.backend() != "tensorflow":  # there the element is fetched after the beginning
+                steps[-1] = (self.begun, steps[-1][1])
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pairs = make().map(lambda x: (tf.cast(x, tf.float32)[:, None] / 1e4, tf.cast(x, tf.float32) / 1e4))
+    model.fit(pairs, verbose=0, callbacks=[Step()])
+
+
 def autotune_off():
     options = tf.data.Options()
     options.autotune.enabled = False
