@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any  # TensorFlow's specs carry no types
 
+from pipeprof import units
 from pipeprof.advise.digest import equal_within_rounding
 from pipeprof.advise.neutralise import Neutralised, neutralise, random_ops, reshuffles
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
@@ -384,7 +385,7 @@ def _first_difference(pairs: Sequence[tuple[Epoch, Epoch]]) -> str:
             if left != right:
                 return f"element {index} of epoch {number} differs"
         if not _same_length(one, other):
-            return f"epoch {number} has {len(one)} elements, {len(other)} with the change"
+            return f"epoch {number} has {units.count_of(len(one), 'element')}, {len(other)} with the change"
     return "the elements differ"
 
 

@@ -100,7 +100,7 @@ def _judge_pairs(bench: Bench) -> Judgement:
         bench.add_pair()
         is_last = bench.remaining_s <= 0 and len(bench.pairs) >= plan.looks[0]  # the first look may overrun: the deadline holds
         judgement = test.judge(bench.step_pairs(), is_last=is_last)
-        bench.report(f"{units.ratio(judgement.interval.value)} after {len(bench.pairs)} pairs")
+        bench.report(f"{units.ratio(judgement.interval.value)} after {units.count_of(len(bench.pairs), 'pair')}")
         if judgement.state is not None:
             return judgement
 
@@ -186,7 +186,7 @@ def measure_control(
             bench.prepare()
             while len(bench.pairs) < _CONTROL_PAIRS and (bench.remaining_s > 0 or len(bench.pairs) < plan.looks[0]):
                 bench.add_pair()
-                bench.report(f"measuring the ceiling: {len(bench.pairs)} pairs")
+                bench.report(f"measuring the ceiling: {units.count_of(len(bench.pairs), 'pair')}")
         finally:
             bench.consumer.close()
         return _control(bench, pipeline_id)

@@ -39,7 +39,7 @@ def summarise_steps(record: PipelineRecord | None) -> Steps:
         wait_share_low=low,
         wait_share_high=high,
         boundary_wait_share=boundary,
-        epochs=loop.epoch_count,
+        epochs=max(loop.epoch_count, loop.consumer_epochs),
         method=loop.method,
     )
 

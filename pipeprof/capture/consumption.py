@@ -182,6 +182,9 @@ class Consumption:
         if last is not None and event.iterator in {None, last[0]}:
             last[1].end_s = event.enter_s
             last[1].is_last_of_epoch = event.iterator is None
+            ended = self._iterators.get(last[0]) if event.iterator is None else None
+            if ended is not None:
+                ended.recorder.consumer_epochs += 1
         state = None if event.iterator is None else self._iterators.get(event.iterator)
         if event.iterator is None or state is None:
             return

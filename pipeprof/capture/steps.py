@@ -70,6 +70,7 @@ class LoopRecorder:
     def __init__(self) -> None:
         """Start empty."""
         self.method = "next"
+        self.consumer_epochs = 0  # as Keras counts them
         self.empty_passes = 0  # iterators that came to their end without an element
         self._lock = threading.RLock()
         self._has_looked = False
@@ -257,6 +258,7 @@ class LoopRecorder:
             gap_histogram=self._histograms["gap"].freeze(),
             epochs=tuple(epochs),
             epoch_count=self._epoch_count + len(open_epochs),
+            consumer_epochs=self.consumer_epochs,
             bins=self._bins.items(),
             seen_share=sums.measured / sums.elements if sums.elements else 1.0,
             cpu_s=sums.cpu_s or None,

@@ -275,7 +275,8 @@ class Loop:
     wait_histogram: Histogram = field(default_factory=Histogram)
     gap_histogram: Histogram = field(default_factory=Histogram)
     epochs: tuple[EpochRecord, ...] = ()  # at most 64; later ones are merged into the last
-    epoch_count: int = 0
+    epoch_count: int = 0  # iterators that gave something
+    consumer_epochs: int = 0  # epochs by Keras' own count: with steps_per_epoch one iterator serves several
     bins: tuple[LoopBin, ...] = ()
     seen_share: float = 1.0  # of the elements, those whose wait was measured
     cpu_s: float | None = None  # CPU of the whole process during the steps that are in bins

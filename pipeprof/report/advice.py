@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Safety, Severity, Trial
 from pipeprof.model.profile import ElementsState, TrialState
 from pipeprof.report.stages import Sites
-from pipeprof.report.text import harmless, list_words, number_text, one_line
+from pipeprof.report.text import counted, harmless, list_words, one_line
 
 _SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
 _RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
@@ -175,7 +175,7 @@ def _quantity(value: float | str | None, unit: str) -> str:
         return units.ratio(value)
     if unit.endswith("/s"):
         return f"{units.byte_count(value)}/s" if unit[:-2].strip() in _BYTE_UNITS else units.rate(value, one_line(unit))
-    return one_line(f"{number_text(value)} {unit.removesuffix('s') if value == 1 else unit}")
+    return one_line(counted(value, unit))
 
 
 def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -> AdviceText:
@@ -257,17 +257,12 @@ def _elements(trial: Trial) -> str:
     return f"{state}: {trial.elements_compared:,} compared{epochs}{note}"
 
 
-def _epochs(number: float) -> str:
-    text = number_text(number)
-    return f"{text} epoch" if text in {"1", "1.0"} else f"{text} epochs"
-
-
 def _costs(item: Recommendation) -> str:
     trial = item.trial
     parts = [
         "" if not item.memory_bytes else f"needs {units.byte_count(item.memory_bytes)} of memory",
         "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
-        "" if item.break_even_epochs is None else f"pays off after {_epochs(item.break_even_epochs)}",
+        "" if item.break_even_epochs is None else f"pays off after {counted(item.break_even_epochs, 'epochs')}",
         "" if (trial.fill_s or 0.0) < _NOTICEABLE_S else f"the first epoch takes {units.duration(trial.fill_s)} longer",
     ]
     return ", ".join(part for part in parts if part)

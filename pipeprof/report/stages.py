@@ -244,7 +244,7 @@ def _buffered(stage: Stage) -> str:
 def _limit(stage: Stage) -> str:
     if stage.max_steps_per_s is None:
         return "the slowest part of the pipeline"
-    calls = "one call at a time" if _slots(stage) == "1" else ""
+    calls = "one call at a time" if _slots(stage) == "1" or stage.parallelism == 1 else ""
     if stage.parallelism is not None and not calls:
         calls = f"{number_text(stage.parallelism)} calls at once"
     return ", ".join(part for part in (f"at most {units.rate(stage.max_steps_per_s, ' steps/s')}", calls) if part)

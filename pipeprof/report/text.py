@@ -48,23 +48,28 @@ def call_text(op: str, site: CallSite | None, is_source: bool) -> str:
     """Return how the user wrote one stage: ``.map(decode)``, ``list_files("*.jpg")``; ``.map(…)`` where only the name is known.
 
     A call site's code is the whole chain up to the call, and may be cut off; only the last call of it is the stage's own.
+    A stage that another function made comes after the user's call of that: ``fit(…) .map``, ``list_files(…) .shuffle``.
     """
-    arguments = None if site is None else _last_arguments(op, site.code)
-    call = f"{op}({_ELLIPSIS if arguments is None else arguments})"
-    return one_line(call if is_source else "." + call)
+    called, arguments = (None, None) if site is None else _last_call(site.code)
+    name = op if is_source else "." + op
+    if called and called != op:
+        return one_line(f"{called}({_ELLIPSIS}) {name}")
+    return one_line(f"{name}({_ELLIPSIS if called is None else arguments})")
 
 
-def _last_arguments(op: str, code: str) -> str | None:
+def _last_call(code: str) -> tuple[str | None, str]:
+    """Return the name and the arguments of the last call of a chain, no name where that cannot be read."""
     source = f"({code}\n)"
     try:
         with warnings.catch_warnings(action="ignore"):  # the user's own invalid escapes are the user's
             tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    if not isinstance(tree, ast.Call) or _called_name(tree.func) != op:
-        return None
+        return None, ""
+    called = _called_name(tree.func) if isinstance(tree, ast.Call) else None
+    if not isinstance(tree, ast.Call) or called is None:
+        return None, ""
     given = (ast.get_source_segment(source, item) for item in (*tree.args, *tree.keywords))
-    return ", ".join(segment or _ELLIPSIS for segment in given)
+    return called, ", ".join(segment or _ELLIPSIS for segment in given)
 
 
 def _called_name(function: ast.expr) -> str | None:
@@ -92,6 +97,12 @@ def list_words(words: Sequence[str]) -> str:
 def number_text(value: float) -> str:
     """Return a bare number: a whole one as it is (``7``, ``13,184``), any other with two digits (``1.4``)."""
     return f"{value:,.0f}" if float(value).is_integer() else units.significant(value)
+
+
+def counted(value: float, unit: str) -> str:
+    """Return a number with its unit, ``12 steps`` or ``1 step``: a plural word loses its s where exactly one is meant."""
+    is_one = value == 1 and unit.isalpha() and unit != "s"
+    return f"{number_text(value)} {unit.removesuffix('s') if is_one else unit}".rstrip()
 
 
 def keep_together(text: str, glue: str = "\N{NO-BREAK SPACE}") -> str:

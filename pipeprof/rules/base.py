@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pipeprof import units
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity, Stage
 from pipeprof.model.profile import CallSite
 from pipeprof.rules.needs import Need
 
@@ -144,7 +144,7 @@ def name_stage(view: StageView) -> str:
     site = view.stage.call_site or (written.call_site or written.library_site if written is not None else None)
     if site is None:
         return f"{view.stage.op} ({view.id})"
-    return f"{name_place(site)} {_shorten(_last_call(site.code, view.stage.op))}"
+    return f"{name_place(site)} {_shorten(_last_call(site.code, view.stage))}"
 
 
 def name_place(site: CallSite) -> str:
@@ -158,15 +158,21 @@ def _find_call_site(pipeline: PipelineView | None, view: StageView | None) -> Ca
     return None if pipeline is None else pipeline.record.call_site
 
 
-def _last_call(code: str, op: str) -> str:
-    """Return the last call of a chain as written; ``.op(...)`` where the text was cut short and does not parse."""
+def _last_call(code: str, stage: Stage) -> str:
+    """Return the last call of a chain as written; ``.op(...)`` where the text was cut short and does not parse.
+
+    A stage that another function made comes after the user's call of that: ``fit(...) .map``.
+    """
     source = f"({code}\n)"
     try:
         call = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError):
-        return f".{op}(\N{HORIZONTAL ELLIPSIS})"
+        return f".{stage.op}(\N{HORIZONTAL ELLIPSIS})"
+    called = getattr(call.func, "attr", getattr(call.func, "id", "")) if isinstance(call, ast.Call) else ""
+    if called and called != stage.op:
+        return f"{called}(\N{HORIZONTAL ELLIPSIS}) {'.' if stage.inputs else ''}{stage.op}"
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return code if code.strip() else f".{op}(\N{HORIZONTAL ELLIPSIS})"
+        return code if code.strip() else f".{stage.op}(\N{HORIZONTAL ELLIPSIS})"
     head = call.func.value
     lines = source.encode().splitlines(keepends=True)
     start = sum(len(line) for line in lines[: (head.end_lineno or 1) - 1]) + (head.end_col_offset or 0)

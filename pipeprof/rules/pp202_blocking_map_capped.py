@@ -108,8 +108,9 @@ class BlockingMapCapped(Rule[BlockingMapParameters]):
         params: BlockingMapParameters,
     ) -> Finding:
         now, wanted = threads
+        calls = units.count_of(now, "call")
         message = (
-            f"{name_stage(view)} already runs {now} calls at once, one for each thread of its pool, but it waits rather than "
+            f"{name_stage(view)} already runs {calls} at once, one for each thread of its pool, but it waits rather than "
             f"computes: {units.duration(busy_of(view))} busy per step against at most {units.duration(cpu_s)} of CPU. Training "
             f"waits {describe_wait(analysis)}. Give the dataset more threads: private_threadpool_size = {wanted}."
         )

@@ -185,3 +185,11 @@ def test_without_steps_the_time_line_is_the_hosts() -> None:
         (0.0, None, 0.1),
         (1.0, None, 0.9),
     ]
+
+
+def test_epochs_are_those_of_the_consumer_where_it_counts_them() -> None:
+    def epochs(**details: int) -> int:
+        return summarise_steps(record(chain("range"), (), loop=steady_loop(**details))).epochs
+
+    assert epochs(epoch_count=1, consumer_epochs=4) == 4
+    assert epochs(epoch_count=5, consumer_epochs=0) == 5

@@ -216,6 +216,18 @@ def test_a_pause_of_ten_seconds_whose_gap_is_dropped_does_not_shift_the_others()
     assert waits[2:] == pytest.approx([0.02, 0.02, 0.3, 0.02], abs=1e-5)
 
 
+def test_the_epochs_of_keras_are_counted_though_one_iterator_serves_them_all() -> None:
+    keras = KerasLoop(LoopRecorder())
+    keras.create()
+    for _ in range(4):
+        for _ in range(3):
+            keras.step([0.02], 0.1)
+        keras.end_epoch()
+    measured = keras.finish()
+
+    assert (measured.elements, measured.epoch_count, measured.consumer_epochs) == (12, 1, 4)
+
+
 def test_a_step_in_which_the_loop_was_left_is_no_wait() -> None:
     keras = KerasLoop(LoopRecorder())
     keras.create()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeprof import units
-from pipeprof.report.text import call_text, harmless, keep_together, list_words, number_text, one_line, short_paths
+from pipeprof.report.text import call_text, counted, harmless, keep_together, list_words, number_text, one_line, short_paths
 from tests.support.diagnosis_parts import CHAIN, site
 
 
@@ -42,7 +42,10 @@ def test_one_line_has_no_line_break() -> None:
         ("map", "ds.map(*args, **options)", False, ".map(*args, **options)"),
         ("map", r"ds.map(lambda x: re('\d'))", False, r".map(lambda x: re('\d'))"),
         ("map", "ds.map(decode).map(lambda x: cut_o", False, ".map(…)"),
-        ("map", "make_dataset(path)", False, ".map(…)"),
+        ("map", "model.fit(ds, epochs=4)", False, "fit(…) .map"),
+        ("shuffle", 'tf.data.Dataset.list_files("a")', False, "list_files(…) .shuffle"),
+        ("from_tensor_slices", 'tf.data.Dataset.list_files("a")', True, "list_files(…) from_tensor_slices"),
+        ("map", "makers[0](path)", False, ".map(…)"),
         ("batch", "", False, ".batch(…)"),
         ("batch", "\x00", False, ".batch(…)"),
     ],
@@ -53,6 +56,15 @@ def test_a_stage_is_named_by_its_own_call(op: str, code: str, is_source: bool, s
 
 def test_a_stage_without_a_call_site_is_named_by_its_operation() -> None:
     assert call_text("map", None, False) == ".map(…)"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [(1, "steps", "1 step"), (1.0, "epochs", "1 epoch"), (2, "steps", "2 steps"), (1.4, "epochs", "1.4 epochs"),
+     (1, "cores", "1 core"), (1, "s", "1 s"), (1, "", "1"), (1, "share of the step", "1 share of the step")],
+)  # fmt: skip
+def test_one_thing_is_no_plural(value: float, unit: str, shown: str) -> None:
+    assert counted(value, unit) == shown
 
 
 def test_paths_are_as_short_as_they_can_be_told_apart() -> None:

@@ -14,24 +14,26 @@ from tests.support.builders import call_site
 
 
 def view(site: CallSite | None, op: str = "map") -> StageView:
-    return StageView(stage=Stage(id="s3", op=op, executed_as="Map", call_site=site), written=None, executed=())
+    return StageView(stage=Stage(id="s3", op=op, executed_as="Map", inputs=("s2",), call_site=site), written=None, executed=())
 
 
 @pytest.mark.parametrize(
-    ("code", "name"),
+    ("op", "code", "name"),
     [
-        ("ds.map(decode)", "train.py:42 .map(decode)"),
-        ("tf.data.Dataset.range(3).map(a).batch(2)", "train.py:42 .batch(2)"),
-        ("(ds\n   .map(lambda x: x.map(y))\n   .map(\n       decode,\n   ))", "train.py:42 .map(decode,)"),
-        ("(ds.map(a)\n).map(b)", "train.py:42 .map(b)"),
-        ("größe.map(öffne)", "train.py:42 .map(öffne)"),
-        ("load(ds)", "train.py:42 load(ds)"),
-        ("ds.map(lambda x: some_very_lo", "train.py:42 .map(…)"),
-        ("", "train.py:42 .map(…)"),
+        ("map", "ds.map(decode)", "train.py:42 .map(decode)"),
+        ("batch", "tf.data.Dataset.range(3).map(a).batch(2)", "train.py:42 .batch(2)"),
+        ("map", "(ds\n   .map(lambda x: x.map(y))\n   .map(\n       decode,\n   ))", "train.py:42 .map(decode,)"),
+        ("map", "(ds.map(a)\n).map(b)", "train.py:42 .map(b)"),
+        ("map", "größe.map(öffne)", "train.py:42 .map(öffne)"),
+        ("load", "load(ds)", "train.py:42 load(ds)"),
+        ("map", "model.fit(ds)", "train.py:42 fit(…) .map"),
+        ("map", "load(ds)", "train.py:42 load(…) .map"),
+        ("map", "ds.map(lambda x: some_very_lo", "train.py:42 .map(…)"),
+        ("map", "", "train.py:42 .map(…)"),
     ],
 )
-def test_a_stage_is_named_by_the_last_call_of_its_chain(code: str, name: str) -> None:
-    assert name_stage(view(call_site(42, code))) == name
+def test_a_stage_is_named_by_the_last_call_of_its_chain(op: str, code: str, name: str) -> None:
+    assert name_stage(view(call_site(42, code), op)) == name
 
 
 def test_a_long_call_is_shortened_in_the_middle() -> None:
