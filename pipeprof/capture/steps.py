@@ -114,8 +114,9 @@ class LoopRecorder:
     def creation(self, iterator: int, start_s: float, end_s: float) -> None:
         """An iterator was made; the consumer waited for that."""
         self._work_off()
-        if self._sums.elements == 1 and not self._has_ended and not self._has_looked:
-            # A look at one element (Keras, for the shapes; a user) is no training: the loop begins now.
+        if self.method == "next" and self._sums.elements == 1 and not self._has_ended and not self._has_looked:
+            # A look at one element (Keras, for the shapes; a user) is no training: the loop begins now. Only calls of
+            # next are counted as they come: of a step seen otherwise, more may be known later.
             self._has_looked = True
             with self._lock:
                 self._begin()

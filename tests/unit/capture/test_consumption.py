@@ -137,6 +137,18 @@ def test_each_later_epoch_begins_with_its_own_first_wait() -> None:
     assert measured.wall_s < 3 * (0.01 + 0.9 + 0.04 + 3 * 0.11)  # validation is no part of this loop
 
 
+def test_an_epoch_whose_steps_are_not_settled_yet_is_no_look_at_one_element() -> None:
+    keras = KerasLoop(LoopRecorder())
+    for _ in range(2):
+        keras.create()  # the gap behind the last step of the epoch before has not come
+        for _ in range(2):
+            keras.step([0.02], 0.1)
+        keras.end_epoch()
+    measured = keras.finish()
+
+    assert (measured.elements, measured.epoch_count) == (4, 2)
+
+
 @pytest.mark.parametrize("validation_s", [1.0, 12.0])
 def test_an_iterator_that_goes_on_through_the_epochs_stays_aligned(validation_s: float) -> None:
     keras = KerasLoop(LoopRecorder())
