@@ -69,6 +69,7 @@ def _run(profile: Profile) -> Run:
         capture_overhead_share=run.capture_overhead_share,
         problems=run.problems,
         gave_nothing=tuple(describe_empty(item) for item in profile.empty_pipelines),
+        bench_step_s=run.bench_step_s,
     )
 
 
