@@ -7,6 +7,7 @@ but for what the pipeline itself calls. It must not print.
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -20,7 +21,7 @@ from pipeprof.api import Profiling
 from pipeprof.errors import TrialError, UserError
 from pipeprof.launch import streams
 from pipeprof.launch.target import Target, load_function, make_dataset
-from pipeprof.model.profile import IsolatedPrefix, PipelineRecord, Profile, Role
+from pipeprof.model.profile import IsolatedPrefix, PipelineRecord, Profile, Role, WrittenStage
 from pipeprof.report.progress import TrialProgress
 from pipeprof.settings import Settings
 
@@ -34,6 +35,7 @@ LOG_FILE = "output.log"
 _WHOLE_SHARE = 0.35  # of the time, for the whole pipeline
 _LEAST_WHOLE_S = 3.5  # what a verdict needs
 _SLACK_S = 60.0
+_MOST_TEXT = 160
 _TRIALS_NOTE = "bench measures and tries nothing; pipeprof run tries the changes"
 
 
@@ -163,10 +165,8 @@ class _Bench:
         )
 
     def _raised(self, error: Exception) -> UserError:
-        from pipeprof.advise.replayable import first_line
-
         seen = f"after {self._elements:,} elements" if self._elements else "before its first element"
-        return UserError(f"the pipeline raised {type(error).__name__} {seen}: {first_line(error)}", "mend it first, then measure")
+        return UserError(f"the pipeline raised {type(error).__name__} {seen}: {_message(error)}", "mend it first, then measure")
 
     def _described(self, profile: Profile, pipeline_id: str | None) -> Profile:
         """Say what was consumed and how; the pipeline that was asked for is the one that is judged."""
@@ -222,7 +222,17 @@ class _Bench:
         return _with_problem(profile, problem) if problem else profile
 
 
-def _with_prefix(stage: Any, results: Mapping[str, IsolatedPrefix]) -> Any:
+def _message(error: Exception) -> str:
+    """Return what an error of a pipeline says, without TensorFlow's names of its nodes and iterators."""
+    text = str(getattr(error, "message", "") or error)
+    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]( name:)?", "", text, flags=re.DOTALL)
+    told = re.sub(r"Error in user-defined function passed to .*? transformation with iterator: [\w:\[\]]+:", "", text)
+    lines = [" ".join(line.split()) for line in told.splitlines() if line.strip()]
+    short = lines[0] if lines else type(error).__name__
+    return short if len(short) <= _MOST_TEXT else f"{short[: _MOST_TEXT - 1]}…"
+
+
+def _with_prefix(stage: WrittenStage, results: Mapping[str, IsolatedPrefix]) -> WrittenStage:
     missing = IsolatedPrefix(note="its node in TensorFlow's graph is not known")
     return replace(stage, isolated=results.get(stage.id, missing))
 

@@ -18,6 +18,7 @@ from pipeprof.model.profile import IsolatedPrefix, PrefixBlock
 
 MOST_ROUNDS = 10
 _LEAST_ROUNDS = 3
+_WANTED_ROUNDS = 6  # the interval of three is twice as wide as the scatter
 _CALL_S = 0.004  # of one call of next: a hand-over of 0.1 ms is then little, and a block has many calls
 _MOST_AT_ONCE = 4096  # elements of one call
 _MOST_BYTES = 64_000_000  # that one call may hold
@@ -30,7 +31,7 @@ _MOST_BLOCK_S = 0.6
 
 @dataclass(slots=True)
 class Arm:
-    """One prefix under measurement. ``load(size)`` gives an endless iterable, each item of which stands for ``size`` elements."""
+    """One prefix under measurement; ``load(size)`` gives an endless iterable whose items stand for ``size`` elements each."""
 
     id: str
     load: Callable[[int], Iterable[object]]
@@ -108,7 +109,7 @@ class Isolation:
     def _block_s(self) -> float:
         arms = max(1, len(self._alive()))
         left_s = max(0.0, self._plan.seconds - self._spent_s())
-        return min(_MOST_BLOCK_S, max(_LEAST_BLOCK_S, left_s / arms / (_LEAST_ROUNDS + 1)))
+        return min(_MOST_BLOCK_S, max(_LEAST_BLOCK_S, left_s / arms / _WANTED_ROUNDS))
 
     def _guarded(self, arm: Arm, action: Callable[[Arm], None]) -> None:
         """Keep the failure of one prefix from the others."""

@@ -59,9 +59,7 @@ def handing_over() -> Arm:
     return Arm(id="", load=load)
 
 
-def arms_of(
-    dataset: Any, written: Sequence[WrittenStage], output: str, memory_limit_bytes: int | None
-) -> dict[str, Arm]:
+def arms_of(dataset: Any, written: Sequence[WrittenStage], output: str, memory_limit_bytes: int | None) -> dict[str, Arm]:
     """Return what is measured of each stage, source first.
 
     Raises:

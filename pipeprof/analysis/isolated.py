@@ -25,9 +25,7 @@ _MANY_CORES = 1.2  # CPU seconds for each busy second
 Read = Callable[[PrefixBlock], float]
 
 
-def add_isolated(
-    views: Sequence[StageView], record: PipelineRecord, run_delay_s: float | None
-) -> tuple[StageView, ...]:
+def add_isolated(views: Sequence[StageView], record: PipelineRecord, run_delay_s: float | None) -> tuple[StageView, ...]:
     """Return the views with what was measured of their stages alone.
 
     Args:
@@ -83,7 +81,9 @@ def _own_cost(view: StageView, views: Sequence[StageView], visits: Mapping[str, 
 
     whole = sum(block.wall_s for block in mine.values())
     rate = sum(block.elements for block in mine.values()) / whole if whole > 0 else 0.0
-    return _Own(rate, differences(lambda block: block.cpu_s / block.elements), differences(lambda block: block.wall_s / block.elements))
+    return _Own(
+        rate, differences(lambda block: block.cpu_s / block.elements), differences(lambda block: block.wall_s / block.elements)
+    )
 
 
 def _by_round(view: StageView) -> dict[int, PrefixBlock]:

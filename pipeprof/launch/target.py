@@ -24,6 +24,7 @@ from pipeprof.errors import UserError
 _OWN_ROOT = str(Path(__file__).resolve().parents[1])
 _FORM = "write it as module:function or path/to/file.py:function"
 _MOST_TEXT = 160
+_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +72,9 @@ def load_function(target: Target) -> Callable[..., Any]:
     place = str(target.path or target.module)
     found = getattr(module, target.function, None)
     if found is None:
-        names = [name for name, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+        names = [
+            name for name, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]
         close = get_close_matches(target.function, names, n=1, cutoff=0.5)
         known = f"its functions: {', '.join(names[:6])}" if names else "it defines no function"
         raise UserError(f"{place} has no function {target.function}", f"did you mean {place}:{close[0]}?" if close else known)
@@ -97,14 +100,14 @@ def check_arguments(function: Callable[..., Any], name: str, given: Mapping[str,
     if unknown:
         close = get_close_matches(unknown[0], by_name, n=1)
         known = f"it takes: {', '.join(by_name)}" if by_name else "it takes none"
-        raise UserError(f"{name} has no argument {unknown[0]}", f"did you mean {close[0]}?" if close else known)
+        raise UserError(f"{name}() has no argument {unknown[0]}", f"did you mean {close[0]}?" if close else known)
     plain = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     missing = [
         key for key, item in parameters.items() if item.default is item.empty and item.kind not in plain and key not in given
     ]
     if missing:
         options = " ".join(f"--arg {key}=..." for key in missing)
-        raise UserError(f"{name} needs {_words(missing)}", f"give it with {options}, or a default in the code")
+        raise UserError(f"{name}() needs {_words(missing)}", f"give it with {options}, or a default in the code")
 
 
 def make_dataset(function: Callable[..., Any], name: str, given: Mapping[str, object]) -> Any:
@@ -136,14 +139,17 @@ def describe(value: object) -> str:
         return "None"
     kind = type(value).__name__
     if isinstance(value, tuple | list) and value:
-        return f"a {kind} of {len(value)} ({', '.join(type(item).__name__ for item in value[:3])}{', …' if len(value) > 3 else ''})"
+        named = [type(item).__name__ for item in value[:_NAMED]]
+        return f"a {kind} of {len(value)} ({', '.join([*named, '…'] if len(value) > _NAMED else named)})"
     return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def _import_file(path: Path) -> ModuleType:
     real = path.resolve()
     sys.path.insert(0, str(real.parent))
-    name = real.stem if real.stem.isidentifier() and real.stem not in sys.modules else f"_pipeprof_target_{abs(hash(str(real)))}"
+    name = (
+        real.stem if real.stem.isidentifier() and real.stem not in sys.modules else f"_pipeprof_target_{abs(hash(str(real)))}"
+    )
     spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be imported", _FORM)
@@ -174,7 +180,7 @@ def _import_module(name: str) -> ModuleType:
 def _import_hint(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return "install it, or start pipeprof where the program is started"
-    return "make it importable: put what only the program does under if __name__ == \"__main__\""
+    return 'make it importable: put what only the program does under if __name__ == "__main__"'
 
 
 def _nearest_file(path: Path) -> str:
@@ -200,7 +206,11 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({Path(error.filename).name}:{error.lineno})"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((_OWN_ROOT, "<")) and "site-packages" not in frame.filename and not _is_python(frame.filename):
+        if (
+            not frame.filename.startswith((_OWN_ROOT, "<"))
+            and "site-packages" not in frame.filename
+            and not _is_python(frame.filename)
+        ):
             return f" ({Path(frame.filename).name}:{frame.lineno})"
     return ""
 
