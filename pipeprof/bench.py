@@ -11,7 +11,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -200,7 +200,7 @@ class _Bench:
         try:
             arms = arms_of(dataset, record.written, record.output, host.memory_limit_bytes or host.memory_bytes)
         except TrialError as error:
-            return _with_problem(profile, f"no stage was measured alone: {error}")
+            return _with_problems(profile, [f"no stage was measured alone: {error}"])
         made: list[Isolation] = []
 
         def work(pulse: Pulse) -> None:
@@ -218,8 +218,8 @@ class _Bench:
         results = {key: arm.result for key, arm in arms.items()}
         record = replace(record, written=tuple(_with_prefix(stage, results) for stage in record.written))
         pipelines = tuple(record if item.id == record.id else item for item in profile.pipelines)
-        profile = replace(profile, pipelines=pipelines)
-        return _with_problem(profile, problem) if problem else profile
+        problems = [*([problem] if problem else []), *_not_measured(record)]
+        return _with_problems(replace(profile, pipelines=pipelines), problems)
 
 
 def _message(error: Exception) -> str:
@@ -237,8 +237,17 @@ def _with_prefix(stage: WrittenStage, results: Mapping[str, IsolatedPrefix]) -> 
     return replace(stage, isolated=results.get(stage.id, missing))
 
 
-def _with_problem(profile: Profile, text: str) -> Profile:
-    return replace(profile, run=replace(profile.run, problems=(*profile.run.problems, text)))
+def _not_measured(record: PipelineRecord) -> list[str]:
+    """Say of the stages that could not be measured alone why, once for each reason."""
+    by_note: dict[str, list[str]] = {}
+    for stage in record.written:
+        if stage.isolated is not None and not stage.isolated.blocks:
+            by_note.setdefault(stage.isolated.note or "the time was over", []).append(stage.op)
+    return [f"not measured alone: {', '.join(names)} ({note})" for note, names in by_note.items()]
+
+
+def _with_problems(profile: Profile, texts: Sequence[str]) -> Profile:
+    return replace(profile, run=replace(profile.run, problems=(*profile.run.problems, *texts)))
 
 
 def _empty(elements: int) -> UserError:

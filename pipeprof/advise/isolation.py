@@ -36,6 +36,7 @@ class Arm:
     id: str
     load: Callable[[int], Iterable[object]]
     element_bytes: int | None = None
+    fill: Callable[[float, threading.Event, Callable[[], None]], None] | None = None  # its caches, before anything is timed
     size: int = 1
     drive: Drive | None = None
     blocks: list[PrefixBlock] = field(default_factory=list)
@@ -128,7 +129,9 @@ class Isolation:
                 arm.drive.close()
 
     def _probe(self, arm: Arm) -> None:
-        """Find out how many elements to draw at once."""
+        """Fill its caches, and find out how many elements to draw at once."""
+        if arm.fill is not None:
+            arm.fill(self._plan.seconds, self._plan.stop, self._plan.beat)
         arm.drive = self._drive(arm, 1)
         arm.drive.open()
         self._block(arm.drive, steps=1)

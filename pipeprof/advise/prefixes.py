@@ -7,24 +7,27 @@ the user's own dataset, its caches and its shuffle seeds are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any  # TensorFlow's objects carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.isolation import Arm
 from pipeprof.advise.match import match_stages
+from pipeprof.advise.replay import Drive, EmptyPipelineError, StoppedError, fill
 from pipeprof.advise.replayable import Replayable
 from pipeprof.capture.datasets import sources_first
 from pipeprof.errors import TrialError
 from pipeprof.model.profile import WrittenStage
 
-MOST_SHUFFLED = 512  # elements that a shuffle's buffer holds in a prefix: filling it is no cost of an element
+MOST_SHUFFLED = 64  # elements that a shuffle's buffer holds in a prefix: filling it is no cost of an element
 _BUFFER_INPUT = 1
+_REPEATS = {"RepeatDataset": 1, "ShuffleAndRepeatDataset": 4, "ShuffleAndRepeatDatasetV2": 4}  # position of the count
 _SHUFFLES = ("ShuffleDataset", "ShuffleAndRepeatDataset")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, slots=True)
 class Prefix:
     """The chain up to and including one stage."""
 
@@ -32,6 +35,27 @@ class Prefix:
     replayable: Replayable
     options: Any  # of the whole pipeline
     element_bytes: int | None
+    has_cache: bool = False
+    _loaded: Any = None  # kept, so that a cache that was filled stays full
+
+    def fill(self, limit_s: float, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Draw one whole pass, so that its caches are full, as they are in every epoch but the first.
+
+        Raises:
+            TrialError: that takes too long, or it was stopped.
+        """
+        if self.has_cache:
+            self._loaded = self.replayable.load()
+            loaded = self._loaded
+            drive = Drive(lambda: loaded, beat=beat)
+            try:
+                fill(drive, stop, elements=None, limit_s=limit_s)
+            except EmptyPipelineError:
+                raise
+            except StoppedError:
+                raise
+            except TrialError:
+                raise TrialError(f"one pass takes longer than {limit_s:.0f} s, so that its cache could not be filled") from None
 
     def load(self, size: int) -> Any:
         """Return a fresh endless dataset, each element of which stands for ``size`` of the prefix's.
@@ -42,7 +66,8 @@ class Prefix:
         import tensorflow as tf
 
         try:
-            counted = self.replayable.load().repeat().window(size).map(_drop, name="pipeprof_drop")
+            loaded = self.replayable.load() if self._loaded is None else self._loaded
+            counted = loaded.repeat().window(size).map(_drop, name="pipeprof_drop")
             return counted.with_options(self.options)
         except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
             raise TrialError(f"its elements cannot be counted: {type(error).__name__}") from error
@@ -66,7 +91,10 @@ def arms_of(dataset: Any, written: Sequence[WrittenStage], output: str, memory_l
         TrialError: the pipeline cannot be replayed at all.
     """
     prefixes = cut_prefixes(dataset, written, output, memory_limit_bytes)
-    return {key: Arm(id=key, load=prefix.load, element_bytes=prefix.element_bytes) for key, prefix in prefixes.items()}
+    return {
+        key: Arm(id=key, load=prefix.load, element_bytes=prefix.element_bytes, fill=prefix.fill)
+        for key, prefix in prefixes.items()
+    }
 
 
 def cut_prefixes(
@@ -87,11 +115,15 @@ def cut_prefixes(
         graph = whole.copy_graph()
         graphs.set_output(graph, names[stage.id])
         _limit_shuffles(graph)
+        has_cache = any(node.op.startswith("CacheDataset") for node in graph.node)
+        if has_cache:
+            _end_repeats(graph)
         found[stage.id] = Prefix(
             stage_id=stage.id,
             replayable=whole.with_graph(graph, part.element_spec),
             options=options,
             element_bytes=stage.element_bytes,
+            has_cache=has_cache,
         )
     return found
 
@@ -100,6 +132,17 @@ def _drop(*_: Any) -> Any:
     import tensorflow as tf
 
     return tf.constant(0, tf.int64)
+
+
+def _end_repeats(graph: Any) -> None:
+    """Turn endless repeats into one pass: a prefix is repeated as a whole, and a pass that ends can fill a cache."""
+    import tensorflow as tf
+
+    nodes = graphs.nodes_by_name(graph)
+    for node in [node for node in graph.node if node.op in _REPEATS]:
+        position = _REPEATS[node.op]
+        if graphs.constant_value(nodes.get(graphs.node_name(node.input[position]))) == -1:
+            node.input[position] = graphs.add_constant(graph, 1, tf.int64)
 
 
 def _limit_shuffles(graph: Any) -> None:

@@ -178,7 +178,7 @@ class IsolatedCost:
     """
 
     work: Work
-    elements_per_s: float  # of the pipeline that ends with this stage
+    elements_per_s: float | None  # of the pipeline that ends with this stage; null: too fast to tell
     rounds: int
     cpu_s: float
     wall_s: float  # what the stage adds to the time of a step; stages that run side by side add little

@@ -55,7 +55,7 @@ def _row(stage: Stage, cost: IsolatedCost, where: str) -> IsolatedRow:
     return IsolatedRow(
         where=where,
         call=one_line(f".{stage.op}" if stage.inputs else stage.op),
-        rate=units.rate(cost.elements_per_s, ""),
+        rate=_NONE if cost.elements_per_s is None else units.rate(cost.elements_per_s, ""),
         cpu=units.duration(cost.cpu_s) if is_clear else _NONE,
         cpu_interval=interval,
         wall=units.duration(cost.wall_s) if is_slow else _NONE,

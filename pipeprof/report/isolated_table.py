@@ -16,7 +16,7 @@ from pipeprof.report.terminal_layout import Block, hanging, padded
 
 _GAP = 2
 _MARGIN = "  "
-_LEAST_NAME = 10
+_LEAST_NAME = 12
 _INTERVAL_FROM = 76
 
 
