@@ -12,13 +12,13 @@ from pipeprof.model.diagnosis import IsolatedCost, Pipeline, Stage, Work
 from pipeprof.report.text import one_line
 
 NOTE = (
-    "the pipeline cut behind each stage and run alone; CPU and wall are what the stage adds to one step (90 % interval); "
+    "the pipeline cut behind each stage and run alone; CPU and wall are what the stage adds to one step; "
     "stages that run side by side add CPU, hardly time"
 )
 _WORDS = {
     Work.COMPUTING: "computing",
     Work.WAITING: "waiting",
-    Work.PYTHON: "Python, under its lock",
+    Work.PYTHON: "Python under lock",
     Work.NOT_SEPARABLE: "not separable",
 }
 _NONE = "\N{EN DASH}"
@@ -32,7 +32,7 @@ class IsolatedRow:
     call: str
     rate: str  # elements per second of the pipeline that ends here
     cpu: str
-    cpu_interval: str
+    cpu_interval: str  # half of its 90 % interval
     wall: str
     work: str
 
@@ -51,7 +51,7 @@ def _row(stage: Stage, cost: IsolatedCost, where: str) -> IsolatedRow:
     is_slow = cost.wall_low is not None and cost.wall_low > 0
     interval = ""
     if cost.low is not None and cost.high is not None and is_clear:
-        interval = f"{units.duration(cost.low)} to {units.duration(cost.high)}"
+        interval = f"± {units.duration((cost.high - cost.low) / 2)}"
     return IsolatedRow(
         where=where,
         call=one_line(f".{stage.op}" if stage.inputs else stage.op),
@@ -65,4 +65,4 @@ def _row(stage: Stage, cost: IsolatedCost, where: str) -> IsolatedRow:
 
 def _work(cost: IsolatedCost) -> str:
     word = _WORDS[cost.work]
-    return word if cost.cores is None else f"{word} on {units.significant(cost.cores)} cores"
+    return word if cost.cores is None else f"{word}, {units.significant(cost.cores)} cores"

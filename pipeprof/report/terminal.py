@@ -153,7 +153,7 @@ def _pipelines(sheet: Sheet, width: int) -> Iterator[Block]:
         block.append(Text(f"  … {units.count_of(len(others) - _MAX_OTHERS, 'more pipeline')} in the full report", "dim"))
     yield block
     if first.isolated:
-        note = "what it adds to one step, CPU with its 90 % interval"
+        note = "what it adds to one step"
         yield [_heading("Each stage alone", note, width), *isolated_lines(first.isolated, width)]
 
 

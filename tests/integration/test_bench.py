@@ -61,7 +61,7 @@ PLANTED = """
         return tf.data.Dataset.range(9).filter(lambda x: x > 10)
 
     def breaking():
-        return tf.data.Dataset.range(100).map(lambda x: tf.debugging.check_numerics(1.0 / tf.cast(50 - x, tf.float32), "bad value"))
+        return tf.data.Dataset.range(100).map(lambda x: tf.debugging.check_numerics(1 / (50 - x), "bad value"))
 """
 
 

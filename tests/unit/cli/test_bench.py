@@ -17,7 +17,15 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.parametrize("words", [["--help"], ["bench", "--help"]])
 def test_help_imports_no_tensorflow(words):
-    script = f"import sys\nfrom pipeprof.cli.main import main\ntry: main({words!r})\nexcept SystemExit: pass\nprint('tensorflow' in sys.modules, 'numpy' in sys.modules)"
+    script = f"""
+import sys
+from pipeprof.cli.main import main
+try:
+    main({words!r})
+except SystemExit:
+    pass
+print('tensorflow' in sys.modules, 'numpy' in sys.modules)
+"""
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
 
