@@ -24,6 +24,7 @@ _MOST_AT_ONCE = 4096  # elements of one call
 _MOST_BYTES = 64_000_000  # that one call may hold
 _UNKNOWN_BYTES = 64_000  # of an element whose size is not static
 _PROBE_S = 0.1
+_LEAST_GROWTH = 2
 _WARM_SHARE = 0.25
 _LEAST_BLOCK_S = 0.08
 _MOST_BLOCK_S = 0.6
@@ -132,20 +133,17 @@ class Isolation:
         """Fill its caches, and find out how many elements to draw at once."""
         if arm.fill is not None:
             arm.fill(self._plan.seconds, self._plan.stop, self._plan.beat)
-        arm.drive = self._drive(arm, 1)
-        arm.drive.open()
-        self._block(arm.drive, steps=1)
-        block = self._block(arm.drive, seconds=_PROBE_S)
-        arm.size = self._fitting_size(block.step_s, arm.element_bytes)
-        arm.drive.close()
-        if arm.size > 1:
+        most = max(1, min(_MOST_AT_ONCE, _MOST_BYTES // max(1, arm.element_bytes or _UNKNOWN_BYTES)))
+        while True:
             arm.drive = self._drive(arm, arm.size)
-
-    @staticmethod
-    def _fitting_size(element_s: float, element_bytes: int | None) -> int:
-        by_time = _CALL_S / element_s if element_s > 0 else _MOST_AT_ONCE
-        by_memory = _MOST_BYTES // max(1, element_bytes if element_bytes is not None else _UNKNOWN_BYTES)
-        return max(1, min(_MOST_AT_ONCE, int(by_time), by_memory))
+            arm.drive.open()
+            self._block(arm.drive, steps=1)
+            call_s = self._block(arm.drive, seconds=_PROBE_S / 2).step_s
+            arm.drive.close()
+            if call_s >= _CALL_S / 2 or arm.size >= most:
+                return
+            growth = max(_LEAST_GROWTH, int(_CALL_S / call_s) if call_s > 0 else _MOST_AT_ONCE)
+            arm.size = min(most, arm.size * growth)  # a short call is handing over for the most part, so look again
 
     def _add_block(self, arm: Arm, number: int, overhead: Block, block_s: float) -> None:
         block = self._measure(arm, block_s)

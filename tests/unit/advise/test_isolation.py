@@ -122,3 +122,15 @@ def test_caches_are_filled_before_anything_is_timed():
     _run(machine, arm, seconds=5.0)
 
     assert filled == [(5.0, [])]
+
+
+def test_cheap_elements_are_drawn_by_the_thousand_so_that_handing_over_is_little_beside_them():
+    machine = _Machine()
+    cheap, slow, large = (machine.arm(*arm, 1e-4) for arm in (("a", 2e-6, 2e-6), ("b", 0.05, 0.01), ("c", 2e-6, 2e-6)))
+    large.element_bytes = 8_000_000
+
+    _run(machine, cheap, slow, large)
+
+    assert 1000 <= cheap.size <= 4096
+    assert slow.size == 1
+    assert large.size == 8
