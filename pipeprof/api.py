@@ -109,6 +109,15 @@ class Profiling(Run):
         self._captured = replace(captured, run=replace(captured.run, ended=ended))
         self._directory.write_profile(self._captured)
 
+    def pipeline_id(self, dataset: Any) -> str | None:
+        """Return the pipeline of a dataset that was iterated within the block, None where it was not."""
+        return None if self._session is None else self._session.pipelines.id_of(dataset)
+
+    def keep(self, captured: Profile) -> None:
+        """Keep a profile in place of the captured one: what was measured after the block."""
+        self._captured, self._diagnosis = captured, None
+        self._directory.write_profile(captured)
+
     def try_changes(self, budget_s: float = 60.0, on_progress: Callable[[str, float], None] | None = None) -> Diagnosis:
         """Replay the pipeline with the recommended changes and return the new diagnosis.
 

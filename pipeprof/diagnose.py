@@ -13,6 +13,7 @@ from pipeprof.advise.recommend import recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
+from pipeprof.analysis.alone import conclude_alone
 from pipeprof.analysis.bound import find_bound
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.analysis.verdict import conclude, describe_empty
@@ -45,7 +46,7 @@ def diagnose(
         run=_run(profile),
         steps=analysis.steps,
         resources=analysis.resources,
-        verdict=conclude(analysis.verdict, judgement.findings),
+        verdict=conclude_alone(conclude(analysis.verdict, judgement.findings), analysis),
         timeline=analysis.timeline,
         pipelines=tuple(_pipeline(analysis, view) for view in analysis.pipelines),
         findings=judgement.findings,
@@ -69,6 +70,7 @@ def _run(profile: Profile) -> Run:
         capture_overhead_share=run.capture_overhead_share,
         problems=run.problems,
         gave_nothing=tuple(describe_empty(item) for item in profile.empty_pipelines),
+        bench_step_s=run.bench_step_s,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeprof.analysis.alignment import Alignment, align, stem
+from pipeprof.analysis.isolated import Around, add_isolated
 from pipeprof.analysis.visits import Inputs, pass_lengths, visit_ratio
 from pipeprof.model.analysis import PipelineView, SegmentView, StageView
 from pipeprof.model.diagnosis import Stage, StageOp
@@ -73,11 +74,12 @@ def view_pipeline(record: PipelineRecord, cores: int | None = None) -> PipelineV
     observed_per_s = steps / wall if steps and wall else 0.0
     stages = tuple(_not_refuted(view, observed_per_s) for view in _views(record, alignment, layout, bottleneck))
     wait = sum(item.wait_s for item in loop.bins)
+    run_delay_s = loop.run_delay_s / steps if steps and loop.run_delay_s is not None else None
     attributed = {node.id for nodes in alignment.nodes.values() for node in nodes}
     rest = [node.demand for key, node in layout.nodes.items() if key not in attributed]
     return PipelineView(
         record=record,
-        stages=stages,
+        stages=add_isolated(stages, record, Around(cores=cores or math.inf, run_delay_s=run_delay_s or 0.0)),
         segments=segments,
         bottleneck_id=bottleneck,
         production_s_per_step=bound.busy_s_per_step / bound.slots if bound is not None else None,
@@ -87,7 +89,7 @@ def view_pipeline(record: PipelineRecord, cores: int | None = None) -> PipelineV
         gap_s=(wall - wait) / steps if steps else None,
         wait_s=wait / steps if steps else None,
         cpu_s_per_step=loop.cpu_s / steps if steps and loop.cpu_s else None,
-        run_delay_s_per_step=loop.run_delay_s / steps if steps and loop.run_delay_s is not None else None,
+        run_delay_s_per_step=run_delay_s,
     )
 
 

@@ -94,6 +94,10 @@ class PipelineBook:
         entry.iterators += 1
         return entry
 
+    def id_of(self, dataset: Any) -> str | None:
+        """Return the pipeline of a dataset that was iterated, None where it was not."""
+        return next((entry.id for entry in self._known.get(dataset, {}).values()), None)
+
     def drop_outgrown(self) -> None:
         """Let go of datasets whose caches have outgrown the limit."""
         for entry in self.all():

@@ -21,6 +21,7 @@ from pipeprof.errors import UserError
 COMMANDS = {
     "run": "run a script, find out why it waits for its input, and try the fixes",
     "analyze": "diagnose a profile that TensorFlow's profiler wrote",
+    "bench": "measure a pipeline alone, without training: what each stage costs",
     "report": "show the report of a run again",
     "predict": "predict whether a run's input keeps up on another machine",
     "rules": "list the rules",

@@ -76,6 +76,7 @@ class Run:
     capture_overhead_share: float | None = None
     problems: tuple[str, ...] = ()
     gave_nothing: tuple[str, ...] = ()  # a sentence for each pipeline that was iterated and gave no element
+    bench_step_s: float | None = None  # a pipeline alone: the stand-in's own time for a step, 0 for none; null: a program
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +161,34 @@ class StageOp:
     where: str | None = None  # "train.py:31", where TensorFlow kept the line
 
 
+class Work(StrEnum):
+    """What a stage spends its time on, by isolated measurement."""
+
+    COMPUTING = "computing"
+    WAITING = "waiting"
+    PYTHON = "python"  # under the interpreter's lock
+    NOT_SEPARABLE = "not-separable"  # its cost is within the noise of the measurement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IsolatedCost:
+    """A stage's own cost: the pipeline that ends with it less the one that ends before it, each replayed alone.
+
+    Seconds are for one step, the intervals at 90 %. Differences below zero are no cost: such a stage is not separable.
+    """
+
+    work: Work
+    elements_per_s: float | None  # of the pipeline that ends with this stage; null: too fast to tell
+    rounds: int
+    cpu_s: float
+    wall_s: float  # what the stage adds to the time of a step; stages that run side by side add little
+    low: float | None = None  # of cpu_s; null after a single round
+    high: float | None = None
+    wall_low: float | None = None
+    wall_high: float | None = None
+    cores: float | None = None  # that its ops ran on at once, where it is clearly more than one
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
     """One stage as written, with what TensorFlow made of it."""
@@ -186,6 +215,7 @@ class Stage:
     fused_into: str | None = None  # id of the stage whose time holds this one's: TensorFlow runs both as one node
     injected: bool = False  # TensorFlow added it; the user wrote no such stage
     ops: tuple[StageOp, ...] = ()  # inside its function, the dearest first
+    isolated: IsolatedCost | None = None  # null unless measured by itself (bench)
 
 
 class BoundLimit(StrEnum):

@@ -122,6 +122,7 @@ class RunInfo:
     capture_overhead_share: float | None = None  # CPU of the capture's own thread and hooks, of the run's wall time
     problems: tuple[str, ...] = ()
     sources: tuple[SourceFile, ...] = ()
+    bench_step_s: float | None = None  # a pipeline alone: the stand-in's own time for a step, 0 for none; None: a program
 
 
 # --- pipelines ---------------------------------------------------------------------------------------------------
@@ -155,6 +156,24 @@ class StageFunction:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrefixBlock:
+    """One stretch of a prefix at full speed, the cost of handing over taken off."""
+
+    round: int  # blocks of one round were measured next to each other
+    elements: int
+    wall_s: float
+    cpu_s: float  # of the whole process
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IsolatedPrefix:
+    """The written chain up to and including one stage, replayed alone at full speed."""
+
+    blocks: tuple[PrefixBlock, ...] = ()
+    note: str = ""  # why there are no blocks, or no more of them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenStage:
     """One transformation as the user wrote it."""
 
@@ -174,6 +193,7 @@ class WrittenStage:
     objects: int = 1  # distinct dataset objects that stood here in the run: more than one where it is built anew
     objects_differ: bool = False  # and were not made with the same arguments
     graph_node: str | None = None  # TensorFlow's name of the stage's node ("MapDataset:3"), for rewriting
+    isolated: IsolatedPrefix | None = None  # None: no isolated measurement was asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

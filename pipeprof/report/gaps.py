@@ -49,7 +49,7 @@ def _loop_gaps(diagnosis: Diagnosis) -> list[Gap]:
         gaps.append(Gap(text="Waiting: the share of the time that training waits for input"))
     elif diagnosis.steps.wait_share_low is None:
         gaps.append(Gap(text="Waiting: how sure its share is (no interval)", minor=True))
-    if diagnosis.verdict.ceiling_speedup is None:
+    if diagnosis.verdict.ceiling_speedup is None and diagnosis.run.bench_step_s != 0:
         gaps.append(Gap(text="Ceiling: what the fastest possible input would give"))
     return gaps
 
@@ -69,7 +69,7 @@ def _pipeline_gaps(pipeline: Pipeline, sites: Sites) -> list[Gap]:
         named = list_words([*calls, f"{more} more"] if more else calls)
         gaps.append(Gap(text=f"Time inside {named} of the {name}"))
     gaps += _half_seen(ran, sites)
-    if ran and all(stage.cpu_s is None for stage in ran):
+    if ran and all(stage.cpu_s is None and stage.isolated is None for stage in ran):
         gaps.append(Gap(text=f"CPU seconds of the stages of the {name}; busy is wall time", minor=True))
     return gaps
 

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from pipeprof.model.diagnosis import Diagnosis
 from pipeprof.report.advice import AdviceText
 from pipeprof.report.charts import RatioScale, interval_chart, share_bar, timeline_chart
+from pipeprof.report.isolated import NOTE as ISOLATED_NOTE
 from pipeprof.report.text import keep_together
 from pipeprof.report.view import make_sheet
 
@@ -37,6 +38,7 @@ def render(diagnosis: Diagnosis) -> str:
             sheet=sheet,
             timeline=timeline_chart(diagnosis.timeline) if diagnosis.timeline else None,
             share_bar=share_bar,
+            isolated_note=ISOLATED_NOTE,
             interval_chart=lambda item: _intervals(scale, item),
             diff_class=_diff_class,
             style=Markup(style),  # noqa: S704 - our own file

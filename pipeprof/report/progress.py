@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 class TrialProgress:
     """A progress bar over the budget of the trials; silent where there is no terminal to show it on."""
 
-    def __init__(self, stream: TextIO | None, *, quiet: bool = False) -> None:
-        """Prepare for ``stream``."""
+    def __init__(
+        self, stream: TextIO | None, *, quiet: bool = False, first: str = "preparing the trials (Ctrl-C skips them)"
+    ) -> None:
+        """Prepare for ``stream``; ``first`` is shown until the first update."""
+        self._first = first
         self._stream = None if quiet or stream is None or not stream.isatty() else stream
         self._progress: Progress | None = None
 
@@ -32,7 +35,7 @@ class TrialProgress:
                 transient=True,
             )
             self._progress.start()
-            self._progress.add_task("preparing the trials (Ctrl-C skips them)", total=1.0)
+            self._progress.add_task(self._first, total=1.0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.diagnosis import Bound, BoundLimit, Diagnosis, Pipeline, Stage, StageOp
 from pipeprof.model.profile import CallSite
+from pipeprof.report.isolated import IsolatedRow, isolated_rows
 from pipeprof.report.text import call_text, number_text, one_line, short_paths
 
 UNKNOWN = "\N{EN DASH}"  # a cell without a number; "not measured" says which, and why
@@ -76,6 +77,7 @@ class PipelineTable:
     bottleneck: str  # "train.py:42 .map(decode)", empty where there is none
     bottleneck_limit: str  # "at most 5.5 steps/s, one call at a time"
     inside: str  # the bottleneck's function: "inside it: DecodeJpeg 78 % (train.py:31), ResizeBilinear 18 %", empty if not seen
+    isolated: tuple[IsolatedRow, ...]  # the stages that were measured alone, source first
     bound: str  # "The input could deliver at most about 210 steps/s on these 2 cores; the cores limit it."
 
     @property
@@ -134,6 +136,7 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         bottleneck=next((f"{row.where} {row.call}".strip() for row in rows if row.is_bottleneck), ""),
         bottleneck_limit=next((_limit(stage) for stage in pipeline.stages if stage.is_bottleneck), ""),
         inside=next((_inside(stage.ops) for stage in pipeline.stages if stage.is_bottleneck), ""),
+        isolated=isolated_rows(pipeline, {row.id: row.where for row in rows}),
         bound=bound_text(pipeline.bound, {row.id: f"{row.where} {row.call}".strip() for row in rows}),
     )
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from pipeprof import units
 from pipeprof.model.diagnosis import Diagnosis
 from pipeprof.report.advice import AdviceText, FindingText, Outcome
+from pipeprof.report.isolated_table import isolated_lines
 from pipeprof.report.stage_table import stage_lines
 from pipeprof.report.stages import PipelineTable
 from pipeprof.report.terminal_layout import Block, hanging, plain
@@ -151,6 +152,9 @@ def _pipelines(sheet: Sheet, width: int) -> Iterator[Block]:
     if len(others) > _MAX_OTHERS:
         block.append(Text(f"  … {units.count_of(len(others) - _MAX_OTHERS, 'more pipeline')} in the full report", "dim"))
     yield block
+    if first.isolated:
+        note = "what it adds to one step"
+        yield [_heading("Each stage alone", note, width), *isolated_lines(first.isolated, width)]
 
 
 def _in_short(table: PipelineTable) -> str:

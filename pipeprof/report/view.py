@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Diagnosis, Gpu, InputBound, Limit, Run, Steps, Verdict
+from pipeprof.model.diagnosis import Diagnosis, Gpu, InputBound, Limit, Run, Severity, Steps, Verdict
 from pipeprof.model.profile import TRACED, Role
 from pipeprof.report.advice import AdviceText, FindingText, Outcome, advice_text, finding_text, sort_advice, sort_findings
 from pipeprof.report.gaps import Gap, find_gaps
@@ -20,6 +20,7 @@ from pipeprof.report.stages import PipelineTable, Sites, pipeline_table
 from pipeprof.report.text import one_line
 
 _TOLD_ELSEWHERE = {"PP004", "PP101", "PP102"}  # their findings say what the verdict and "not measured" say
+_SERIOUS = {Severity.HIGH, Severity.MEDIUM}
 _ROLES = {Role.TRAIN: 0, Role.VALIDATION: 1, Role.OTHER: 2}
 
 
@@ -120,6 +121,12 @@ def make_sheet(diagnosis: Diagnosis) -> Sheet:
 
 def _headline(diagnosis: Diagnosis) -> Headline:
     verdict = diagnosis.verdict
+    if diagnosis.run.bench_step_s == 0 and diagnosis.steps.count:
+        return Headline(
+            tone=Tone.WARNING if any(item.severity in _SERIOUS for item in diagnosis.findings) else Tone.GOOD,
+            sentence=one_line(verdict.sentence),
+            tags=("measured alone, without training", f"{verdict.confidence} confidence"),
+        )
     band, limit = _BOUNDS[verdict.input_bound], _LIMITS.get(verdict.limit, "")
     tags = (band, limit, _ceiling(diagnosis), f"{verdict.confidence} confidence")
     died = (diagnosis.run.exit_status or 0) < 0
@@ -159,7 +166,7 @@ def _loop_sentence(diagnosis: Diagnosis) -> str:
     if steps.median_s is not None:
         within = "" if steps.p95_s is None else f", 95 % within {units.duration(steps.p95_s)}"
         parts[0] += f", median {units.duration(steps.median_s)}{within}"
-    if steps.wait_share is not None:
+    if steps.wait_share is not None and diagnosis.run.bench_step_s != 0:  # who takes no time does nothing but wait
         parts.append(f"waiting {_wait(steps)}{_had_back(diagnosis.verdict)}")
     if steps.first_batch_s is not None:
         parts.append(f"first batch after {units.duration(steps.first_batch_s)}")

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pipeprof import units
+from pipeprof.analysis.alone import is_alone
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity, Stage
@@ -136,6 +137,15 @@ def describe_wait(analysis: Analysis) -> str:
     if steps.wait_share_low is not None and steps.wait_share_high is not None:
         text += f" ({units.percent_interval(steps.wait_share_low, steps.wait_share_high)})"
     return f"{text} of each step"
+
+
+def say_wait(analysis: Analysis) -> str:
+    """Say who waits how long, as a sentence without its full stop; for a pipeline alone nobody does."""
+    if is_alone(analysis):
+        return "The pipeline was measured alone: what training would wait is not known"
+    step_s = analysis.profile.run.bench_step_s
+    who = "Training" if step_s is None else f"A consumer that takes {units.duration(step_s)}"
+    return f"{who} waits {describe_wait(analysis)}"
 
 
 def name_stage(view: StageView) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from pipeprof.analysis.alone import is_alone
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import InputBound
 from pipeprof.rules.python_work import runs_python
@@ -19,6 +20,7 @@ class Need(StrEnum):
 
     PIPELINES = "a tf.data pipeline"
     TRAINING = "a training loop"
+    CONSUMER = "a consumer that takes time"
     WAITS = "the time waited in each step"
     VERDICT = "a verdict on the training loop"
     COUNTERS = "time per stage"
@@ -38,6 +40,10 @@ def _pipelines(analysis: Analysis) -> str:
 
 def _training(analysis: Analysis) -> str:
     return "" if analysis.train is not None else "no training loop over a tf.data pipeline was seen"
+
+
+def _consumer(analysis: Analysis) -> str:
+    return "the pipeline was measured alone, without a consumer" if is_alone(analysis) else ""
 
 
 def _waits(analysis: Analysis) -> str:
@@ -87,6 +93,7 @@ def _has_timed_python(pipeline: PipelineView) -> bool:
 _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PIPELINES: _pipelines,
     Need.TRAINING: _training,
+    Need.CONSUMER: _consumer,
     Need.WAITS: _waits,
     Need.VERDICT: _verdict,
     Need.COUNTERS: _counters,

@@ -52,7 +52,7 @@ class InputIsTheLimit(Rule[Parameters]):
 
     code = "PP101"
     name = "input-bound"
-    needs = (Need.TRAINING, Need.VERDICT)
+    needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape
         """Yield one finding where the verdict is input-bound."""

@@ -51,7 +51,7 @@ class ComputeIsTheLimit(Rule[Parameters]):
 
     code = "PP102"
     name = "compute-bound"
-    needs = (Need.TRAINING, Need.VERDICT)
+    needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape
         """Yield one finding where the input keeps up."""

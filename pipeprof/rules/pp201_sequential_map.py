@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.cores import granted_cores, is_host_crowded, pool_threads, used_cores, waits_surely
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 from pipeprof.rules.python_work import computes_in_python, find_python_calls, runs_python
@@ -119,7 +119,7 @@ class SequentialMap(Rule[SequentialMapParameters]):
         message = (
             f"{name_stage(view)} runs one call at a time because {cause.reason}, and its calls take "
             f"{units.duration(busy_of(view))} for each {units.duration(train.step_s)} step; {_describe_room(room)}. "
-            f"Training waits {describe_wait(analysis)}. {cause.remedy}"
+            f"{say_wait(analysis)}. {cause.remedy}"
         )
         evidence = [
             Evidence(name=COST_SHARE, value=cost, unit="share", threshold=params.min_share, n=analysis.steps.count),

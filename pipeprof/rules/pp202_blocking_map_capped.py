@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.cores import pipeline_cpu_s, pool_threads, waits_surely
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 from pipeprof.rules.python_work import computes_in_python, find_python_calls, runs_python
@@ -111,8 +111,8 @@ class BlockingMapCapped(Rule[BlockingMapParameters]):
         calls = units.count_of(now, "call")
         message = (
             f"{name_stage(view)} already runs {calls} at once, one for each thread of its pool, but it waits rather than "
-            f"computes: {units.duration(busy_of(view))} busy per step against at most {units.duration(cpu_s)} of CPU. Training "
-            f"waits {describe_wait(analysis)}. Give the dataset more threads: private_threadpool_size = {wanted}."
+            f"computes: {units.duration(busy_of(view))} busy per step against at most {units.duration(cpu_s)} of CPU. "
+            f"{say_wait(analysis)}. Give the dataset more threads: private_threadpool_size = {wanted}."
         )
         own = Confidence.LOW if runs_python(view) and find_python_calls(view) is None else Confidence.HIGH
         return self.report(

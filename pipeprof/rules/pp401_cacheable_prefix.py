@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_point import (
     StoredSize,
     count_objects,
@@ -186,8 +186,8 @@ def _describe(analysis: Analysis, train: PipelineView, point: _CachePoint, free_
     return (
         f"Everything up to {name_stage(point.view)} gives the same elements in every epoch{_assumed(point)}, and is {seen}: "
         f"{units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. The result takes "
-        f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free_bytes)} are free. Training waits "
-        f"{describe_wait(analysis)}. Put .cache() right after it."
+        f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free_bytes)} are free. "
+        f"{say_wait(analysis)}. Put .cache() right after it."
     )
 
 
@@ -198,7 +198,7 @@ def _describe_anew(analysis: Analysis, train: PipelineView, point: _CachePoint, 
         f"epochs, {units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. A cache lives as long "
         f"as its dataset, so that it would save nothing here. Where the data are the same each time{_assumed(point)}, build "
         f"it once, outside the loop, with .cache() there; the result takes {units.byte_count(point.stored_bytes)}, "
-        f"{units.byte_count(free_bytes)} are free. Training waits {describe_wait(analysis)}."
+        f"{units.byte_count(free_bytes)} are free. {say_wait(analysis)}."
     )
 
 

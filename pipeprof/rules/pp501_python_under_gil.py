@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import effective_slots, explained_share, is_input_bound, segment_of
 from pipeprof.rules.needs import Need
 from pipeprof.rules.python_work import COMPUTES_SHARE, find_python_calls, python_cores, python_cpu_share
@@ -107,7 +107,7 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
         message = (
             f"{name_stage(view)} takes {units.duration(python_s)} in Python for each {units.duration(train.step_s)} step "
             f"({units.percent(cpu_share)} of that is CPU); the interpreter lock lets one thread at a time do so, whatever "
-            f"num_parallel_calls says. Training waits {describe_wait(analysis)}. Write it with TensorFlow operations, or let "
+            f"num_parallel_calls says. {say_wait(analysis)}. Write it with TensorFlow operations, or let "
             f"each call make a whole batch."
         )
         own = Confidence.MEDIUM if view.is_sequential else Confidence.HIGH

@@ -14,7 +14,7 @@ from pipeprof.analysis.stage_graph import consumer_of, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import StageFunction
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 
@@ -112,8 +112,8 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
         reason = _why_by_hand(view)
         message = (
             f"{name_stage(view)} is called for each of the {visits:.0f} elements of a step, {units.duration(element_s)} each, "
-            f"of which about {units.duration(min(element_s, params.dispatch_s))} is the call itself. Training waits "
-            f"{describe_wait(analysis)}. {_describe_cure(reason)}"
+            f"of which about {units.duration(min(element_s, params.dispatch_s))} is the call itself. "
+            f"{say_wait(analysis)}. {_describe_cure(reason)}"
         )
         return self.report(
             message,

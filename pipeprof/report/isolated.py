@@ -1,0 +1,68 @@
+"""The stages measured alone, in words: what each of them costs, and what it does with its time.
+
+One idea: only a difference that is clear of the noise is shown as a cost. Pure, and nothing here lays out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeprof import units
+from pipeprof.model.diagnosis import IsolatedCost, Pipeline, Stage, Work
+from pipeprof.report.text import one_line
+
+NOTE = (
+    "the pipeline cut behind each stage and run alone; CPU and wall are what the stage adds to one step; "
+    "stages that run side by side add CPU, hardly time"
+)
+_WORDS = {
+    Work.COMPUTING: "computing",
+    Work.WAITING: "waiting",
+    Work.PYTHON: "Python under lock",
+    Work.NOT_SEPARABLE: "not separable",
+}
+_NONE = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IsolatedRow:
+    """One stage."""
+
+    where: str
+    call: str
+    rate: str  # elements per second of the pipeline that ends here
+    cpu: str
+    cpu_interval: str  # half of its 90 % interval
+    wall: str
+    work: str
+
+
+def isolated_rows(pipeline: Pipeline, where: dict[str, str]) -> tuple[IsolatedRow, ...]:
+    """Return the rows of the stages that were measured alone, source first."""
+    return tuple(
+        _row(stage, stage.isolated, where.get(one_line(stage.id), ""))
+        for stage in pipeline.stages
+        if stage.isolated is not None
+    )
+
+
+def _row(stage: Stage, cost: IsolatedCost, where: str) -> IsolatedRow:
+    is_clear = cost.low is not None and cost.low > 0
+    is_slow = cost.wall_low is not None and cost.wall_low > 0
+    interval = ""
+    if cost.low is not None and cost.high is not None and is_clear:
+        interval = f"± {units.duration((cost.high - cost.low) / 2)}"
+    return IsolatedRow(
+        where=where,
+        call=one_line(f".{stage.op}" if stage.inputs else stage.op),
+        rate=_NONE if cost.elements_per_s is None else units.rate(cost.elements_per_s, ""),
+        cpu=units.duration(cost.cpu_s) if is_clear else _NONE,
+        cpu_interval=interval,
+        wall=units.duration(cost.wall_s) if is_slow else _NONE,
+        work=_work(cost),
+    )
+
+
+def _work(cost: IsolatedCost) -> str:
+    word = _WORDS[cost.work]
+    return word if cost.cores is None else f"{word}, {units.significant(cost.cores)} cores"
