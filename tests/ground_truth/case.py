@@ -27,11 +27,13 @@ def main() -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         draw = Draw(options.name, options.seed, Path(folder))
-        loop = all_cases()[options.name].build(draw)
+        case = all_cases()[options.name]
+        loop = case.build(draw)
         try:
             loop(clock)
         finally:
-            print(json.dumps({**clock.truth(), "drawn": dict(draw.log)}), flush=True)
+            planted = [(mark.file, mark.line, mark.op) for mark in case.planted]
+            print(json.dumps({**clock.truth(), "planted": planted, "drawn": dict(draw.log)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -84,4 +84,4 @@ def all_cases() -> dict[str, Case]:
 
     modules = (planted_ways, planted_chains, planted_files, planted_several, healthy, confounders)
     assert all(module.__name__ for module in modules)
-    return _CASES
+    return dict(sorted(_CASES.items(), key=lambda item: list(Kind).index(item[1].kind)))
