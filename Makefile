@@ -10,6 +10,7 @@ VENV ?= .venv
 TENSORFLOW ?= 2.21
 DEMO ?= cacheable_decode
 SEED ?= 2026
+SEEDS ?= 2026 2027 2028
 
 CONSTRAINTS := constraints/tensorflow-$(TENSORFLOW).txt
 READY := $(VENV)/.pipeprof-tensorflow-$(TENSORFLOW)
@@ -20,7 +21,7 @@ ifeq ($(wildcard $(CONSTRAINTS)),)
 $(error TENSORFLOW=$(TENSORFLOW) is none of: $(patsubst constraints/tensorflow-%.txt,%,$(wildcard constraints/tensorflow-*.txt)))
 endif
 
-.PHONY: help demo test check benchmark-samples benchmark-prediction clean
+.PHONY: help demo test check benchmark-samples benchmark-prediction benchmark-accuracy clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is:"
@@ -45,6 +46,9 @@ benchmark-samples: $(READY) $(DATA) ## run every sample and its twin, compare wi
 
 benchmark-prediction: $(READY) ## predict changes, really make them, compare (15 minutes, quiet machine; SEED=n draws other costs)
 	PYTHONPATH=. $(BIN)/python benchmarks/prediction.py --seed $(SEED) --write docs/prediction.md
+
+benchmark-accuracy: $(READY) ## how often is it right: 73 small programs with a known truth (25 minutes a seed, quiet machine; SEEDS="a b")
+	PYTHONPATH=. $(BIN)/python benchmarks/accuracy.py --seeds $(SEEDS) --write docs/accuracy.md
 
 clean: ## remove caches and the sample data; the environment and reports stay
 	rm -rf sample_pipelines/data dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache sample_pipelines/.mypy_cache

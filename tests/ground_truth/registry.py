@@ -1,0 +1,87 @@
+"""The cases: each a function that draws, builds its pipeline and returns its loop, with what is expected of pipeprof.
+
+The one idea: the planted line carries ``# PLANTED op`` in the source, so that what is expected cannot drift from what is
+built; a case with several such lines is answered by any of them, and says why in its docstring. The verdict's class is not
+written down: it follows from what the script measures. Nothing here runs a case.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.ground_truth.clock import Clock
+from tests.ground_truth.draws import Draw
+
+Loop = Callable[[Clock], object]
+Build = Callable[[Draw], Loop]
+
+_MARK = re.compile(r"# PLANTED (\w+)$")
+
+
+class Kind(StrEnum):
+    """What a case is there for."""
+
+    PLANTED = "planted"
+    HEALTHY = "healthy"
+    CONFOUNDER = "confounder"
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One exact call."""
+
+    file: str
+    line: int
+    op: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One pipeline and its loop."""
+
+    name: str
+    kind: Kind
+    build: Build
+    verdict: str = ""  # where it does not follow from the measured truth: a run that decides nothing
+    status: int = 0
+    role: str = "train"  # of the pipeline in which the stage is planted
+
+    @property
+    def planted(self) -> tuple[Planted, ...]:
+        """The calls of which any is the right answer."""
+        lines, first = inspect.getsourcelines(self.build)
+        found = ((first + index, _MARK.search(line.rstrip())) for index, line in enumerate(lines))
+        file = Path(inspect.getfile(self.build)).name
+        return tuple(Planted(file, number, mark.group(1)) for number, mark in found if mark)
+
+
+_CASES: dict[str, Case] = {}
+
+
+def case(kind: Kind, **expected: Any) -> Callable[[Build], Build]:
+    """Register the function as a case."""
+
+    def register(build: Build) -> Build:
+        if build.__name__ in _CASES:
+            raise ValueError(f"two cases are called {build.__name__}")
+        _CASES[build.__name__] = Case(name=build.__name__, kind=kind, build=build, **expected)
+        return build
+
+    return register
+
+
+@cache
+def all_cases() -> dict[str, Case]:
+    """Return every case by its name."""
+    from tests.ground_truth import confounders, healthy, planted_chains, planted_files, planted_several, planted_ways
+
+    modules = (planted_ways, planted_chains, planted_files, planted_several, healthy, confounders)
+    assert all(module.__name__ for module in modules)
+    return dict(sorted(_CASES.items(), key=lambda item: list(Kind).index(item[1].kind)))
