@@ -15,10 +15,12 @@ from typing import Any
 
 from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
+from pipeprof.capture.gil import GilProbe
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.iterators import IteratorBook
+from pipeprof.capture.native_log import is_quiet
 from pipeprof.capture.next_calls import More, Next
 from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook
@@ -212,6 +214,7 @@ class CaptureSession:
 
     def _run(self) -> None:
         next_host = next_gpu = next_save = 0.0
+        gil = GilProbe()
         while True:
             self._wake.clear()
             if self._stop:
@@ -233,7 +236,8 @@ class CaptureSession:
                     next_save = began + max(_CHECKPOINT_S, (time.thread_time() - saving) / _COST_SHARE)
             spent = time.thread_time() - cpu
             self._own_cpu_s += spent
-            self._wake.wait(max(1 / self._hz, spent / _COST_SHARE / 4))
+            gil.sleep(self._wake, max(1 / self._hz, spent / _COST_SHARE / 4))
+            self._host.add_lock_checks(*gil.take())
 
     def _sample(self) -> None:
         self._drain()
@@ -260,7 +264,8 @@ class CaptureSession:
         """
         entries = list(self.pipelines.all())
         is_blind = any(entry.is_blind for entry in entries)
-        if not is_blind and not any(entry.recorder.wait_share >= _WAITED_FOR for entry in entries):
+        is_wanted = is_blind or any(entry.recorder.wait_share >= _WAITED_FOR for entry in entries)
+        if not is_wanted or not (is_blind or is_quiet()):  # a look inside is not worth lines in the user's log
             return
         schedule, start_s = self._windows[is_blind], self.now()
         since_s = self._since_s.setdefault(is_blind, start_s)

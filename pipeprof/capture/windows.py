@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeprof.capture.native_log import silenced
+
 PROFILER_MODULE = "tensorflow.python.profiler.profiler_v2"
 _SETTLE_S = 1.0  # start-up and AUTOTUNE's first choices are not what a run is like
 _PROBE_S = 0.05
@@ -44,7 +46,7 @@ class WindowSchedule:
     """Decides when the next window is due and how long it is. Pure."""
 
     def __init__(self, share: float = _SHARE, most: int = _MOST_WINDOWS) -> None:
-        """Start without a window; ``most`` of them may take this share of the run."""
+        """Start without a window; ``most`` that hold steps may be taken, and all of them may take this share of the run."""
         self._share, self._most = share, most
         self.count = 0
         self.spent_s = 0.0
@@ -68,7 +70,7 @@ class WindowSchedule:
 
     def took(self, window: Taken, now_s: float, began_s: float) -> None:
         """Choose the next window by the last one."""
-        self.count += 1
+        self.count += window.steps > 0
         self.spent_s += window.cost_s
         if window.steps:
             wanted = window.seconds * _STEPS / window.steps
@@ -97,9 +99,11 @@ def take_window(seconds: float, sleep: Callable[[float], object] = time.sleep) -
         folder = Path(tempfile.mkdtemp(prefix="pipeprof-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108
         try:
             session = _pywrap_profiler.ProfilerSession()
-            session.start(str(folder), {})
+            with silenced():
+                session.start(str(folder), {})
             sleep(seconds)
-            session.export_to_tb()
+            with silenced():
+                session.export_to_tb()
             return b"".join(path.read_bytes() for path in sorted(folder.rglob("*.xplane.pb"))[:1]) or None
         except errors.AlreadyExistsError:  # a remote capture, or a session that somebody holds without profiler_v2
             return None
