@@ -16,6 +16,7 @@ from pipeprof.analysis.alignment import align
 from pipeprof.analysis.alone import conclude_alone
 from pipeprof.analysis.bound import find_bound
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
+from pipeprof.analysis.sources import compare_sources
 from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
@@ -86,6 +87,8 @@ def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
         unattributed_s_per_step=view.unattributed_s_per_step,
         consumer=view.record.consumer,
         counters=view.record.counters,
+        windows=view.record.windows,
+        sources_factor=max((pair.factor for pair in compare_sources(view.record)), default=None),
         rewrites=tuple(_rewrite_text(view, item) for item in name_rewrites(view.record, alignment)),
         explained_share=explained_share(view.record, alignment),
         bound=find_bound(analysis, view),

@@ -12,6 +12,7 @@ from pipeprof.model.diagnosis import Gpu, Resources, Steps, TimelinePoint
 from pipeprof.model.profile import MAX_BINS, GpuSeries, Loop, PipelineRecord, Profile
 
 _MIN_BINS = 3
+_MIN_LOCK_CHECKS = 40  # the share is then known to 8 points (one standard error)
 _BINS_OF_A_BOUNDARY = 4  # the end of the old epoch, the new iterator, the first step
 
 
@@ -100,9 +101,19 @@ def summarise_resources(profile: Profile, record: PipelineRecord | None) -> Reso
         memory_limit_bytes=profile.run.host.memory_limit_bytes or profile.run.host.memory_bytes,
         read_bytes_per_s=host.read_bytes / wall if host.read_bytes is not None and wall > 0 else None,
         throttled_s=host.throttled_s,
+        lock_held_share=_lock_held_share(profile, loop),
         gpus=tuple(_gpu(series) for series in profile.gpus),
         cpu_s_per_step=(loop.cpu_s or 0.0) / loop.steps_in_bins if loop is not None and has_cpu else None,
     )
+
+
+def _lock_held_share(profile: Profile, loop: Loop | None) -> float | None:
+    """Return the share of the moments in the loop at which the interpreter's lock was held; None where they are few."""
+    if loop is None:
+        return None
+    bins = [item for item in profile.host.bins if loop.start_s <= item.start_s and item.end_s <= loop.end_s]
+    checks = sum(item.lock_checks for item in bins)
+    return sum(item.lock_held for item in bins) / checks if checks >= _MIN_LOCK_CHECKS else None
 
 
 def _gpu(series: GpuSeries) -> Gpu:

@@ -122,10 +122,16 @@ class HostSampler:
         self._children: frozenset[tuple[int, float]] = frozenset()
         self._child_count = 0
         self._children_at = -_CHILDREN_EVERY_S
+        self._lock_checks = self._lock_held = 0
         self._at = clock()
         with self._lock:
             self._read_counters()
             self._read_ticks()
+
+    def add_lock_checks(self, checks: int, held: int) -> None:
+        """The interpreter's lock was asked for so often, and so often another thread had it, since the last call."""
+        self._lock_checks += checks
+        self._lock_held += held
 
     def sample(self) -> None:
         """Take one sample, which covers the time since the one before; never raises for what cannot be read."""
@@ -144,7 +150,10 @@ class HostSampler:
                 system_cpu_share=self._system_share(cores),
                 rss_max_bytes=rss,
                 read_bytes=int(self._storage.step),
+                lock_checks=self._lock_checks,
+                lock_held=self._lock_held,
             )
+            self._lock_checks = self._lock_held = 0
             self._series.add(host_bin)
             self._count_children(now)
 
@@ -240,6 +249,8 @@ def merge_host_bins(earlier: HostBin, later: HostBin) -> HostBin:
         rss_max_bytes=max(earlier.rss_max_bytes, later.rss_max_bytes),
         read_bytes=earlier.read_bytes + later.read_bytes,
         samples=earlier.samples + later.samples,
+        lock_checks=earlier.lock_checks + later.lock_checks,
+        lock_held=earlier.lock_held + later.lock_held,
     )
 
 

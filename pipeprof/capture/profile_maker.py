@@ -126,18 +126,19 @@ class ProfileMaker:
     ) -> PipelineRecord:
         tree = entry.tree
         role = _ROLES.get(entry.keras_role, Role.TRAIN if is_main or entry.keras_role == "fit" else Role.OTHER)
-        windows = self._traces.stages(entry.id)
-        traced = _scaled(windows, loop) if entry.is_blind else ()
+        traced = _scaled(self._traces.stages(entry.id), loop) if entry.is_blind else ()
+        source = self._traces.source(entry.id)
         return PipelineRecord(
             id=entry.id,
             role=role,
             output=tree.output,
             written=tuple(_with_calls(stage, python_calls) for stage in entry.objects.describe()),
-            executed=traced or _with_ops(entry.counters.freeze(), windows),
+            executed=traced or self._traces.beside(entry.id, entry.counters.freeze()),
             loop=loop,
             call_site=tree.call_site,
             consumer=_CONSUMERS.get(entry.keras_role) or _LOOPS.get(loop.method, "for loop"),
-            counters=self._traces.source(entry.id) if traced else entry.counters_note,
+            counters=source if traced else entry.counters_note,
+            windows="" if traced else source,
             autotune=entry.autotune,
             iterators=entry.iterators,
             threadpool_size=tree.options.get("threadpool_size"),
@@ -204,12 +205,6 @@ def _scaled(traced: tuple[ExecutedStage, ...], loop: Loop) -> tuple[ExecutedStag
         )
         for stage in traced
     )
-
-
-def _with_ops(counted: tuple[ExecutedStage, ...], traced: tuple[ExecutedStage, ...]) -> tuple[ExecutedStage, ...]:
-    """Give the counted stages the ops that windows saw inside the same nodes."""
-    ops = {(stage.id, stage.node): stage.ops for stage in traced if stage.ops}
-    return tuple(replace(stage, ops=ops.get((stage.id, stage.node), ())) for stage in counted)
 
 
 def _with_calls(stage: WrittenStage, totals: Mapping[str, PythonCalls]) -> WrittenStage:

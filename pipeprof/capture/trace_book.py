@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeprof.capture.pipelines import PipelineEntry
-from pipeprof.interop.as_executed import executed_stages
+from pipeprof.interop.as_executed import distorted_stages, executed_stages
 from pipeprof.interop.as_loop import traced_loop
 from pipeprof.interop.trace_stages import detail_of, read_windows
 from pipeprof.interop.traced import Consumption, TracedBuffer, TracedOp, TracedPipeline, TracedStage
@@ -91,10 +91,30 @@ class TraceBook:
         seen = self._seen.get(pipeline_id)
         return () if seen is None or seen.sums is None else executed_stages(seen.sums)
 
+    def beside(self, pipeline_id: str, counted: tuple[ExecutedStage, ...]) -> tuple[ExecutedStage, ...]:
+        """Return counted stages with what the windows showed of the same nodes: their time, and the ops inside them.
+
+        A time that is to a large part that of recording the events of a stage's inputs is left out.
+        """
+        seen = self._seen.get(pipeline_id)
+        if seen is None or seen.sums is None:
+            return counted
+        distorted = {stage.id for stage in distorted_stages(seen.sums)}
+        traced = {(stage.id, stage.node): stage for stage in executed_stages(seen.sums)}
+        return tuple(_with_second_look(stage, traced.get((stage.id, stage.node)), distorted) for stage in counted)
+
     def loop(self, pipeline_id: str) -> Loop | None:
         """Return the steps that the windows showed."""
         seen = self._seen.get(pipeline_id)
         return None if seen is None or seen.sums is None else traced_loop(seen.sums)
+
+
+def _with_second_look(stage: ExecutedStage, traced: ExecutedStage | None, distorted: Collection[str]) -> ExecutedStage:
+    if traced is None:
+        return stage
+    if stage.id in distorted:
+        return replace(stage, ops=traced.ops)
+    return replace(stage, ops=traced.ops, traced_elements=traced.elements, traced_busy_s=traced.busy_s)
 
 
 def _moved(traced: TracedPipeline, by_s: float) -> TracedPipeline:

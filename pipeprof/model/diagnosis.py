@@ -116,6 +116,7 @@ class Resources:
     memory_limit_bytes: int | None = None
     read_bytes_per_s: float | None = None
     throttled_s: float | None = None
+    lock_held_share: float | None = None  # of the loop's time the interpreter's lock was held at least so long
     gpus: tuple[Gpu, ...] = ()
     cpu_s_per_step: float | None = None
 
@@ -263,7 +264,9 @@ class Pipeline:
     executed: str = ""  # "MapAndBatch (2 threads, AUTOTUNE) → Prefetch"
     unattributed_s_per_step: float | None = None
     consumer: str = ""
-    counters: str = ""
+    counters: str = ""  # where the times of the stages come from
+    windows: str = ""  # a second source of them
+    sources_factor: float | None = None  # by how many times the two differ at most on a stage that matters
     rewrites: tuple[str, ...] = ()  # "map_and_batch_fusion: map, batch → MapAndBatch"
     explained_share: float | None = None  # of the busy time that TensorFlow counted, what a stage or a rewrite explains
     bound: Bound | None = None  # what the input could deliver at most; None where its stages were not measured

@@ -229,6 +229,8 @@ class ExecutedStage:
     incarnations: int = 1
     snapshots: int = 0
     ops: tuple[OpCost, ...] = ()  # the dearest first; empty where no trace window saw the function run
+    traced_elements: int = 0  # that trace windows saw beside the counters, and the busy time they showed for these
+    traced_busy_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,6 +321,7 @@ class PipelineRecord:
     call_site: CallSite | None = None  # of the last written stage
     consumer: str = "for loop"
     counters: str = "tf.data model"  # where per-stage numbers come from, or why there are none
+    windows: str = ""  # trace windows that were taken beside the counters
     autotune: Autotune | None = None
     iterators: int = 0
     threadpool_size: int | None = None  # options.threading.private_threadpool_size, None where not set
@@ -351,6 +354,8 @@ class HostBin:
     rss_max_bytes: int
     read_bytes: int  # from storage, not from the page cache
     samples: int = 1
+    lock_checks: int = 0  # moments at which the sampler asked for the interpreter's lock
+    lock_held: int = 0  # of these, those at which another thread had it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

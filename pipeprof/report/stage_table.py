@@ -56,6 +56,8 @@ def stage_lines(table: PipelineTable, width: int) -> Block:
         block += hanging(Text(table.inside), width, "  ")
     if table.bound:
         block += hanging(Text(table.bound), width, "  ")
+    if table.source:
+        block += hanging(Text(table.source, "dim"), width, "  ")
     if table.executed and not columns.node:
         block += hanging(Text(table.executed, "dim"), width, "    ", first=Text("  TensorFlow ran  ", "dim"))
     return block

@@ -6,10 +6,12 @@ step, stages and unattributed time together. Nothing here lays out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeprof import units
+from pipeprof.analysis.sources import DISAGREE_FACTOR
 from pipeprof.model.diagnosis import Bound, BoundLimit, Diagnosis, Pipeline, Stage, StageOp
 from pipeprof.model.profile import CallSite
 from pipeprof.report.isolated import IsolatedRow, isolated_rows
@@ -72,6 +74,7 @@ class PipelineTable:
     executed: str
     rewrites: str  # "map_and_batch_fusion: map, batch → MapAndBatch; ..."
     counters: str
+    source: str  # "Times by tf.data model, 100 % of them explained; 2 trace windows agree within 9 %."
     rows: tuple[StageRow, ...]  # as written, source first, the unattributed time last
     flow: tuple[FlowNode, ...]
     bottleneck: str  # "train.py:42 .map(decode)", empty where there is none
@@ -131,6 +134,7 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         executed=one_line(pipeline.executed),
         rewrites=one_line("; ".join(pipeline.rewrites)),
         counters=one_line(pipeline.counters),
+        source=source_text(pipeline),
         rows=rows if rest is None or rest <= 0 else (*rows, _unattributed_row(rest, total)),
         flow=_flow(pipeline, {stage.id: row for stage, row in zip(pipeline.stages, rows, strict=True)}),
         bottleneck=next((f"{row.where} {row.call}".strip() for row in rows if row.is_bottleneck), ""),
@@ -139,6 +143,20 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         isolated=isolated_rows(pipeline, {row.id: row.where for row in rows}),
         bound=bound_text(pipeline.bound, {row.id: f"{row.where} {row.call}".strip() for row in rows}),
     )
+
+
+def source_text(pipeline: Pipeline) -> str:
+    """Say where the times of the stages come from, how much of them is explained, and what a second source says."""
+    if pipeline.explained_share is None or not pipeline.counters:
+        return ""
+    share = units.percent(math.floor(pipeline.explained_share * 100 + 1e-6) / 100)
+    text = f"Times by {one_line(pipeline.counters)}, {share} of them explained"
+    factor = pipeline.sources_factor
+    if not pipeline.windows or factor is None:
+        return f"{text}."
+    windows = one_line(pipeline.windows)
+    said = f"agree within {units.percent(factor - 1)}" if factor < DISAGREE_FACTOR else f"differ {units.ratio(factor)}"
+    return f"{text}; {windows}, {said}."
 
 
 def bound_text(bound: Bound | None, names: Mapping[str, str]) -> str:

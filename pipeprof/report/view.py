@@ -20,6 +20,7 @@ from pipeprof.report.stages import PipelineTable, Sites, pipeline_table
 from pipeprof.report.text import one_line
 
 _TOLD_ELSEWHERE = {"PP004", "PP101", "PP102"}  # their findings say what the verdict and "not measured" say
+_LOCK_WORTH_TELLING = 0.1
 _SERIOUS = {Severity.HIGH, Severity.MEDIUM}
 _ROLES = {Role.TRAIN: 0, Role.VALIDATION: 1, Role.OTHER: 2}
 
@@ -199,6 +200,8 @@ def _machine_sentence(diagnosis: Diagnosis) -> str:
         parts.append(f"memory at most {units.byte_count(resources.rss_peak_bytes)}{of_limit}")
     if resources.read_bytes_per_s is not None:
         parts.append(f"{units.byte_count(resources.read_bytes_per_s)}/s read from storage")
+    if resources.lock_held_share is not None and resources.lock_held_share >= _LOCK_WORTH_TELLING:
+        parts.append(f"Python's lock held {units.percent(resources.lock_held_share)} of the loop")
     if resources.throttled_s:
         parts.append(f"throttled by the CPU quota for {units.duration(resources.throttled_s)}")
     parts += [f"{one_line(gpu.name)} {units.percent(gpu.sm_share)} busy" for gpu in resources.gpus if gpu.sm_share is not None]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from pipeprof.analysis.alone import is_alone
+from pipeprof.analysis.sources import compare_sources
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import InputBound
 from pipeprof.rules.python_work import runs_python
@@ -24,6 +25,7 @@ class Need(StrEnum):
     WAITS = "the time waited in each step"
     VERDICT = "a verdict on the training loop"
     COUNTERS = "time per stage"
+    TWO_SOURCES = "two sources of the time per stage"
     PROCESS_CPU = "CPU time of the process"
     MEMORY = "memory in use and its limit"
     PYTHON_CALLS = "time inside Python functions"
@@ -90,6 +92,11 @@ def _has_timed_python(pipeline: PipelineView) -> bool:
     return any(view.written is not None and view.written.python is not None for view in pipeline.stages)
 
 
+def _two_sources(analysis: Analysis) -> str:
+    known = any(compare_sources(pipeline.record) for pipeline in analysis.pipelines)
+    return "" if known else "no trace window was taken beside TensorFlow's counters, or it held too few elements"
+
+
 _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PIPELINES: _pipelines,
     Need.TRAINING: _training,
@@ -97,6 +104,7 @@ _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.WAITS: _waits,
     Need.VERDICT: _verdict,
     Need.COUNTERS: _counters,
+    Need.TWO_SOURCES: _two_sources,
     Need.PROCESS_CPU: _process_cpu,
     Need.MEMORY: _memory,
     Need.PYTHON_CALLS: _python_calls,

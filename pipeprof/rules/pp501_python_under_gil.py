@@ -15,7 +15,7 @@ from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import effective_slots, explained_share, is_input_bound, segment_of
 from pipeprof.rules.needs import Need
-from pipeprof.rules.python_work import COMPUTES_SHARE, find_python_calls, python_cores, python_cpu_share
+from pipeprof.rules.python_work import COMPUTES_SHARE, find_python_calls, holds_the_lock, python_cores, python_cpu_share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +48,15 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
         Each call of a Python function is timed on its own thread: wall time and
         CPU time. CPU near wall means that it computes. Its wall time for one
         step, against the busy time of the stages on the same thread, says
-        whether it dominates.
+        whether it dominates. How often the lock is held in the loop is sampled
+        beside it, by a thread that wakes and sees whether it must wait for it.
 
     When it is wrong:
         Functions that release the lock (NumPy's linear algebra and sorting,
         PIL's decoders) compute without holding it. Where the code used more
-        than one core it stays silent; where it runs one call at a time the two
-        cannot be told apart, and the confidence is medium at most.
+        than one core, or computed for much longer than the lock was held, it
+        stays silent. Of calls shorter than 2 ms that are run one at a time the
+        samples of the lock cannot tell, and the confidence is medium at most.
 
     What to do:
         Write it with TensorFlow operations. Where that is not possible: yield
@@ -82,7 +84,7 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
             return
         for view in train.stages:
             segment, python_s = segment_of(train, view), _python_s_per_step(train, view)
-            if segment is None or not _computes_under_lock(train, view, params):
+            if segment is None or not _computes_under_lock(analysis, view, params):
                 continue
             slots = effective_slots(analysis, train, segment)
             if python_s <= 0 or python_s < params.min_of_segment * segment.busy_s_per_step / slots:
@@ -110,7 +112,8 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
             f"num_parallel_calls says. {say_wait(analysis)}. Write it with TensorFlow operations, or let "
             f"each call make a whole batch."
         )
-        own = Confidence.MEDIUM if view.is_sequential else Confidence.HIGH
+        is_sure = holds_the_lock(view, analysis) or not view.is_sequential
+        own = Confidence.HIGH if is_sure else Confidence.MEDIUM
         return self.report(
             message,
             severity=grade(cost),
@@ -121,12 +124,16 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
                 Evidence(name=COST_SHARE, value=cost, unit="share", threshold=params.min_share, n=analysis.steps.count),
                 Evidence(name="python_s_per_step", value=python_s, unit="s", n=None if calls is None else calls.calls),
                 Evidence(name="python_cpu_share", value=cpu_share, unit="share", threshold=params.min_cpu_share),
+                Evidence(name="lock_held_share", value=analysis.resources.lock_held_share, unit="share"),
                 Evidence(name="python_cores", value=python_cores(view, train), unit="cores", threshold=params.max_cores),
             ),
         )
 
 
-def _computes_under_lock(train: PipelineView, view: StageView, params: PythonUnderGilParameters) -> bool:
+def _computes_under_lock(analysis: Analysis, view: StageView, params: PythonUnderGilParameters) -> bool:
+    train = analysis.train
+    if train is None or holds_the_lock(view, analysis) is False:
+        return False
     cpu_share, cores = python_cpu_share(view), python_cores(view, train)
     if cpu_share is None or cpu_share < params.min_cpu_share:
         return False

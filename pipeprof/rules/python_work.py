@@ -6,12 +6,15 @@ interpreter lock unless its CPU time exceeds one core. TensorFlow's own counters
 
 from __future__ import annotations
 
-from pipeprof.model.analysis import PipelineView, StageView
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.profile import PythonCalls
 
 GENERATOR_OPS = frozenset({"from_generator"})
 
 COMPUTES_SHARE = 0.5  # CPU of the wall time; between waiting (0.04) and computing (0.8-0.95) Python
+_HOLDS = 0.8  # of the time computed in Python
+_RELEASES = 0.5
+_VISIBLE_S = 0.002  # CPU of a call; the samples miss holds of less than half a millisecond
 
 
 def runs_python(view: StageView) -> bool:
@@ -39,6 +42,22 @@ def computes_in_python(view: StageView) -> bool | None:
     """Tell whether the stage's Python code computes (True) or waits (False); None where that is not known."""
     share = python_cpu_share(view)
     return None if share is None else share >= COMPUTES_SHARE
+
+
+def holds_the_lock(view: StageView, analysis: Analysis) -> bool | None:
+    """Tell whether the stage's Python code was seen to hold the interpreter's lock while it computed.
+
+    The lock is held for most of the time in which the code computes (True), or for clearly less (False: it releases the lock);
+    None where that was not sampled, lies between, or each call is too short for the samples to see it.
+    """
+    calls, share = find_python_calls(view), analysis.resources.lock_held_share
+    if calls is None or share is None or analysis.train is None:
+        return None
+    cores = python_cores(view, analysis.train) or 0.0
+    if share >= _HOLDS * min(cores, 1.0):
+        return True
+    is_visible = calls.cpu_s / calls.calls >= _VISIBLE_S
+    return False if is_visible and share < _RELEASES * cores else None
 
 
 def python_cores(view: StageView, pipeline: PipelineView) -> float | None:

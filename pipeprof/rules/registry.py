@@ -18,6 +18,7 @@ from pipeprof.errors import UserError
 from pipeprof.rules.base import SECTIONS, Parameters, Rule
 from pipeprof.rules.pp001_too_short_to_judge import TooShortToJudge
 from pipeprof.rules.pp004_not_measured import NotMeasured
+from pipeprof.rules.pp005_sources_disagree import SourcesDisagree
 from pipeprof.rules.pp101_input_bound import InputIsTheLimit
 from pipeprof.rules.pp102_compute_bound import ComputeIsTheLimit
 from pipeprof.rules.pp201_sequential_map import SequentialMap
@@ -32,6 +33,7 @@ AnyRule = type[Rule[Any]]  # Any: each rule has parameters of its own
 _RULES: tuple[AnyRule, ...] = (
     TooShortToJudge,
     NotMeasured,
+    SourcesDisagree,
     InputIsTheLimit,
     ComputeIsTheLimit,
     SequentialMap,

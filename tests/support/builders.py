@@ -111,6 +111,7 @@ class StageSpec:
     node_element_bytes: int = 0  # as TensorFlow counted
     fused_with: tuple[str, ...] = ()
     inner_nodes: tuple[tuple[str, float], ...] = ()  # nodes of inner pipelines with their share of the busy time
+    traced: tuple[int, float] = (0, 0.0)  # elements that trace windows saw, and their busy seconds
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -144,6 +145,8 @@ class Scene:
     memory_bytes: int | None = 16_000_000_000
     memory_limit_bytes: int | None = None
     rss_bytes: int | None = 2_000_000_000
+    lock_held_share: float | None = None
+    windows: str = ""
     pool: int | None = None
     role: Role = Role.TRAIN
     seed_set: bool = False
@@ -182,7 +185,11 @@ class Scene:
                 wait_share_high=min(1.0, self.wait_share + self.wait_margin),
                 epochs=self.epochs,
             ),
-            resources=Resources(rss_peak_bytes=self.rss_bytes, memory_limit_bytes=self.memory_limit_bytes),
+            resources=Resources(
+                rss_peak_bytes=self.rss_bytes,
+                memory_limit_bytes=self.memory_limit_bytes,
+                lock_held_share=self.lock_held_share,
+            ),
             timeline=(),
             verdict=Verdict(
                 input_bound=bound,
@@ -260,6 +267,7 @@ class Scene:
             ),
             call_site=call_site(30, "dataset.prefetch(2)"),
             counters=self.counters,
+            windows=self.windows,
             threadpool_size=self.pool,
             global_seed_set=self.seed_set,
         )
@@ -306,6 +314,8 @@ class Scene:
                 parallelism=spec.slots if spec.slots > 1 or spec.tuned else None,
                 parallelism_tuned=spec.tuned,
                 incarnations=spec.incarnations,
+                traced_elements=spec.traced[0],
+                traced_busy_s=spec.traced[1],
             )
             inner = (
                 ExecutedStage(

@@ -141,6 +141,21 @@ def test_the_memory_limit_is_the_containers_before_the_machines() -> None:
     assert summarise_resources(profile(), None).memory_limit_bytes == 1000
 
 
+@pytest.mark.parametrize(("checks", "share"), [(10, None), (20, 0.75)])
+def test_the_interpreters_lock_is_judged_by_the_moments_inside_the_loop_where_they_are_enough(
+    checks: int, share: float | None
+) -> None:
+    loop = replace(steady_loop(), start_s=10.0, end_s=20.0)
+    bins = [
+        replace(host_bin(start_s, 0.5, length_s=5.0), lock_checks=checks, lock_held=held * checks // 2)
+        for start_s, held in ((5.0, 2), (10.0, 1), (15.0, 2))  # the first: imports, before the loop
+    ]
+
+    resources = summarise_resources(profile(host=HostSeries(bins=tuple(bins))), with_loop(loop))
+
+    assert resources.lock_held_share == share
+
+
 def test_cpu_per_step_is_of_the_steps_in_bins() -> None:
     loop = steady_loop(steps=50, cpu_s=2.0)
 

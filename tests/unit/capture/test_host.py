@@ -88,6 +88,8 @@ def test_one_sample_is_the_difference_to_the_start(machine: Machine) -> None:
     machine.memory(pages=250, peak_kib=PAGE * 300 // 1024)
     machine.ticks((240, 20, 940, 0), (240, 0, 930, 30))
     machine.throttled(750_000)
+    sampler.add_lock_checks(30, 11)
+    sampler.add_lock_checks(10, 1)
     sampler.sample()
 
     series = sampler.freeze()
@@ -99,6 +101,8 @@ def test_one_sample_is_the_difference_to_the_start(machine: Machine) -> None:
             system_cpu_share=0.5,  # 160 + 40 of 200 + 200 ticks
             rss_max_bytes=250 * PAGE,
             read_bytes=3000,
+            lock_checks=40,
+            lock_held=12,
         ),
     )
     assert series.process_cpu_s == 3.0
@@ -255,8 +259,9 @@ def test_a_day_of_samples_stays_bounded_and_loses_nothing(machine: Machine) -> N
 
 
 def test_merging_weights_shares_by_time_and_keeps_the_highest_memory() -> None:
-    short = HostBin(start_s=0, end_s=1, cpu_share=1.0, system_cpu_share=None, rss_max_bytes=9, read_bytes=5)
-    long = HostBin(start_s=1, end_s=4, cpu_share=0.2, system_cpu_share=0.4, rss_max_bytes=3, read_bytes=6, samples=2)
+    first, second = {"lock_checks": 5, "lock_held": 2}, {"lock_checks": 7, "lock_held": 1}
+    short = HostBin(start_s=0, end_s=1, cpu_share=1.0, system_cpu_share=None, rss_max_bytes=9, read_bytes=5, **first)
+    long = HostBin(start_s=1, end_s=4, cpu_share=0.2, system_cpu_share=0.4, rss_max_bytes=3, read_bytes=6, samples=2, **second)
 
     assert merge_host_bins(short, long) == HostBin(
         start_s=0,
@@ -266,6 +271,8 @@ def test_merging_weights_shares_by_time_and_keeps_the_highest_memory() -> None:
         rss_max_bytes=9,
         read_bytes=11,
         samples=3,
+        lock_checks=12,
+        lock_held=3,
     )
 
 

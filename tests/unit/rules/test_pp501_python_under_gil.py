@@ -96,3 +96,23 @@ def test_it_passes_where_there_is_no_python() -> None:
     outcomes = {item.code: item for item in judge(scene(stage("map", 0.036)).analysis()).outcomes}
 
     assert outcomes["PP501"].outcome == "passed"
+
+
+@pytest.mark.parametrize(("held", "confidence"), [(None, Confidence.MEDIUM), (0.4, Confidence.MEDIUM), (0.7, Confidence.HIGH)])
+def test_a_lock_that_was_seen_held_makes_a_map_that_runs_alone_sure(held: float | None, confidence: Confidence) -> None:
+    (finding,) = check(SLOW.but(lock_held_share=held))  # 16.2 s of CPU in Python in 24 s
+
+    assert finding.confidence is confidence
+    assert number(finding, "lock_held_share") == held
+
+
+def test_code_that_computes_while_the_lock_is_free_releases_it() -> None:
+    assert check(SLOW.but(lock_held_share=0.33)) == []
+    assert len(check(SLOW.but(lock_held_share=0.35))) == 1
+
+
+def test_calls_too_short_for_the_samples_are_not_said_to_release_the_lock() -> None:
+    calls = python_calls(wall_s=18, cpu_share=0.9, calls=9000)  # 1.8 ms of CPU each
+    short = stage("map", 0.036, function=python_function(), python=calls)
+
+    assert len(check(scene(short, lock_held_share=0.1))) == 1
