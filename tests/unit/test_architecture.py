@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -129,3 +130,9 @@ def test_a_rule_has_tests_that_let_it_fire_and_keep_it_silent(rule: type) -> Non
         for name in names
         for word in ("silent", "passes", "no_finding", "not_missed", "nothing_is_said", "not_healthy")
     )
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    names = Counter(path.name for path in TESTS.parent.rglob("test_*.py"))  # pytest imports them by name, run together
+
+    assert [name for name, count in names.items() if count > 1] == []
