@@ -15,6 +15,7 @@ from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
 from pipeprof.analysis.alone import conclude_alone
 from pipeprof.analysis.bound import find_bound
+from pipeprof.analysis.levels import levels_over_time
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.analysis.sources import compare_sources
 from pipeprof.analysis.verdict import conclude, describe_empty
@@ -91,6 +92,7 @@ def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
         sources_factor=max((pair.factor for pair in compare_sources(view.record)), default=None),
         rewrites=tuple(_rewrite_text(view, item) for item in name_rewrites(view.record, alignment)),
         explained_share=explained_share(view.record, alignment),
+        levels=levels_over_time(view.stages, view.record),
         bound=find_bound(analysis, view),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeprof.analysis.agreement import check_control
+from pipeprof.analysis.levels import ready_time
 from pipeprof.analysis.operational import view_pipeline
 from pipeprof.analysis.roles import find_longer_wait
 from pipeprof.analysis.summary import draw_timeline, summarise_resources, summarise_steps
@@ -22,6 +23,7 @@ def analyse(profile: Profile) -> Analysis:
     record = train.record if train is not None else None
     steps = summarise_steps(record)
     if train is not None:
+        steps = replace(steps, ready_s=ready_time(train.stages, train.step_s))
         profile = replace(profile, controls=tuple(_checked(item, steps, train) for item in profile.controls))
     control = next((item for item in profile.controls if record is not None and item.pipeline_id == record.id), None)
     return Analysis(

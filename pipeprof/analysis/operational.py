@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeprof.analysis.alignment import Alignment, align, stem
 from pipeprof.analysis.isolated import Around, add_isolated
+from pipeprof.analysis.levels import add_ramps
 from pipeprof.analysis.visits import Inputs, pass_lengths, visit_ratio
 from pipeprof.model.analysis import PipelineView, SegmentView, StageView
 from pipeprof.model.diagnosis import Stage, StageOp
@@ -79,7 +80,7 @@ def view_pipeline(record: PipelineRecord, cores: int | None = None) -> PipelineV
     rest = [node.demand for key, node in layout.nodes.items() if key not in attributed]
     return PipelineView(
         record=record,
-        stages=add_isolated(stages, record, Around(cores=cores or math.inf, run_delay_s=run_delay_s or 0.0)),
+        stages=add_isolated(add_ramps(stages, record), record, Around(cores=cores or math.inf, run_delay_s=run_delay_s or 0.0)),
         segments=segments,
         bottleneck_id=bottleneck,
         production_s_per_step=bound.busy_s_per_step / bound.slots if bound is not None else None,

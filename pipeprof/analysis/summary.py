@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from pipeprof.analysis.histograms import quantile
 from pipeprof.analysis.significance import Interval, share_interval
-from pipeprof.model.diagnosis import Gpu, Resources, Steps, TimelinePoint
-from pipeprof.model.profile import MAX_BINS, GpuSeries, Loop, PipelineRecord, Profile
+from pipeprof.model.diagnosis import Gpu, Quantiles, Resources, Steps, TimelinePoint
+from pipeprof.model.profile import MAX_BINS, GpuSeries, Histogram, Loop, PipelineRecord, Profile
 
 _MIN_BINS = 3
 _MIN_LOCK_CHECKS = 40  # the share is then known to 8 points (one standard error)
@@ -42,7 +42,25 @@ def summarise_steps(record: PipelineRecord | None) -> Steps:
         boundary_wait_share=boundary,
         epochs=max(loop.epoch_count, loop.consumer_epochs),
         method=loop.method,
+        step=_quantiles(loop.steps_histogram),
+        wait=_quantiles(loop.wait_histogram),
+        own=_quantiles(loop.gap_histogram),
+        creation_s=loop.creation_s / loop.epoch_count if loop.epoch_count else None,
+        epoch_first_wait_s=_later_first_wait(loop),
     )
+
+
+def _quantiles(histogram: Histogram) -> Quantiles | None:
+    middle, most, nearly_all = (quantile(histogram, q) for q in (0.5, 0.95, 0.99))
+    if middle is None or most is None or nearly_all is None:
+        return None
+    return Quantiles(p50_s=middle, p95_s=most, p99_s=nearly_all)
+
+
+def _later_first_wait(loop: Loop) -> float | None:
+    """Return the mean wait for the first element of the later epochs, of those that were not merged."""
+    epochs = loop.epochs[1:] if loop.epoch_count == len(loop.epochs) else loop.epochs[1:-1]
+    return sum(epoch.first_wait_s for epoch in epochs) / len(epochs) if epochs else None
 
 
 def _wait_share(loop: Loop) -> Interval:

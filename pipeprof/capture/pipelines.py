@@ -14,6 +14,7 @@ from typing import Any
 from pipeprof.capture.call_sites import keras_role
 from pipeprof.capture.datasets import DatasetRegistry, WrittenTree, sources_first
 from pipeprof.capture.instances import StageObjects
+from pipeprof.capture.levels import Levels
 from pipeprof.capture.model_tree import Snapshot
 from pipeprof.capture.runtime import IteratorCounters, PipelineCounters
 from pipeprof.capture.steps import LoopRecorder
@@ -34,6 +35,7 @@ class PipelineEntry:
         self.keras_role = role
         self.recorder = LoopRecorder()
         self.counters = PipelineCounters()
+        self.levels = Levels()
         self.counters_note = "tf.data model"
         self.iterators = 0
         self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen
@@ -51,11 +53,12 @@ class PipelineEntry:
         """Whether only a trace can show its stages."""
         return self.is_in_graph or self.is_behind_devices or self.has_no_counters
 
-    def add(self, counters: IteratorCounters, snapshot: Snapshot) -> None:
+    def add(self, counters: IteratorCounters, snapshot: Snapshot, at_s: float) -> None:
         """Add one snapshot of one of its iterators."""
         if not snapshot.samples:
             return
         self.counters.add(counters, snapshot)
+        self.levels.add(at_s, snapshot)
         self.autotune = Autotune(enabled=True, cpu_budget=snapshot.cpu_budget, ram_budget_bytes=snapshot.ram_budget_bytes)
         cached = sum(sample.buffered_bytes for sample in snapshot.samples if sample.node in _CACHE_NODES)
         self.cache_bytes = max(self.cache_bytes, cached)

@@ -139,6 +139,7 @@ class ProfileMaker:
             consumer=_CONSUMERS.get(entry.keras_role) or _LOOPS.get(loop.method, "for loop"),
             counters=source if traced else entry.counters_note,
             windows="" if traced else source,
+            levels=() if traced else entry.levels.freeze(entry.counters.ids()),
             autotune=entry.autotune,
             iterators=entry.iterators,
             threadpool_size=tree.options.get("threadpool_size"),

@@ -7,7 +7,7 @@ lost. Pure bookkeeping: reads no clock and no TensorFlow object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeprof.capture.model_tree import Sample, Snapshot
@@ -87,17 +87,11 @@ class PipelineCounters:
     def freeze(self) -> tuple[ExecutedStage, ...]:
         """Return the executed tree, the root first; a stage's id is its parent's id and its slot."""
         totals = dict(self._totals)
-        children: dict[str | None, list[str]] = {}
-        for position, item in totals.items():
-            children.setdefault(item.parent_position, []).append(position)
-        frozen: list[ExecutedStage] = []
-        stack = [(position, stage_id) for position, stage_id in _numbered("", children.get(None, []), totals)]
-        while stack:
-            position, stage_id = stack.pop()
-            below = _numbered(f"{stage_id}.", children.get(position, []), totals)
-            frozen.append(_freeze(stage_id, totals[position], [child_id for _, child_id in below]))
-            stack.extend(reversed(below))
-        return tuple(frozen)
+        return tuple(_freeze(stage_id, totals[position], inputs) for position, stage_id, inputs in _walk(totals))
+
+    def ids(self) -> dict[str, str]:
+        """Return the id of the executed stage at each position."""
+        return {position: stage_id for position, stage_id, _ in _walk(dict(self._totals))}
 
 
 def _add_counts(totals: _Totals, sample: Sample, before: Sample | None) -> None:
@@ -117,6 +111,19 @@ def _add_state(totals: _Totals, sample: Sample) -> None:
     totals.buffered_max = max(totals.buffered_max, sample.buffered_elements)
     totals.buffered_bytes_max = max(totals.buffered_bytes_max, sample.buffered_bytes)
     totals.empty += sample.buffered_elements == 0
+
+
+def _walk(totals: Mapping[str, _Totals]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each position with its id and those of its inputs, the root first."""
+    children: dict[str | None, list[str]] = {}
+    for position, item in totals.items():
+        children.setdefault(item.parent_position, []).append(position)
+    stack = _numbered("", children.get(None, []), totals)
+    while stack:
+        position, stage_id = stack.pop()
+        below = _numbered(f"{stage_id}.", children.get(position, []), totals)
+        yield position, stage_id, [child_id for _, child_id in below]
+        stack.extend(reversed(below))
 
 
 def _numbered(prefix: str, positions: Iterable[str], totals: Mapping[str, _Totals]) -> list[tuple[str, str]]:

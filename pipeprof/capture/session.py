@@ -245,7 +245,7 @@ class CaptureSession:
         for reading in self._iterators.readings():
             pipeline = reading.pipeline
             if not reading.is_blind:
-                pipeline.add(reading.counters, reading.snapshot)
+                pipeline.add(reading.counters, reading.snapshot, reading.at_s)
             gaps = self._consumption.poll(reading.number, reading.at_s, reading.snapshot)
             busiest = max(busiest, gaps, _GAPS_AT_RISK if reading.counters.vanished else 0)
             if reading.is_last:

@@ -80,6 +80,15 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quantiles:
+    """Of a duration, over the steps."""
+
+    p50_s: float
+    p95_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Steps:
     """The training loop. Shares are of the loop's wall time after the first batch; epoch boundaries are in them."""
 
@@ -93,6 +102,12 @@ class Steps:
     boundary_wait_share: float | None = None  # the part of it that falls on epoch boundaries
     epochs: int = 0
     method: str = ""
+    step: Quantiles | None = None
+    wait: Quantiles | None = None  # for one element
+    own: Quantiles | None = None  # the loop's own time between two elements
+    creation_s: float | None = None  # making an iterator, mean over the epochs
+    epoch_first_wait_s: float | None = None  # for the first element of a later epoch, mean
+    ready_s: float | None = None  # how long an element lies ready in the last buffer, mean (Little's law)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +223,9 @@ class Stage:
     wait_s: float | None = None
     parallelism: float | None = None
     parallelism_note: str | None = None  # "AUTOTUNE", "fixed", "one call at a time"
+    parallelism_first: float | None = None  # where AUTOTUNE tunes it: what was seen first
+    settled_s: float | None = None  # likewise: how long after the loop's start it changed last
+    buffer_size: float | None = None
     buffered_elements: float | None = None
     buffered_bytes: float | None = None
     max_steps_per_s: float | None = None
@@ -217,6 +235,15 @@ class Stage:
     injected: bool = False  # TensorFlow added it; the user wrote no such stage
     ops: tuple[StageOp, ...] = ()  # inside its function, the dearest first
     isolated: IsolatedCost | None = None  # null unless measured by itself (bench)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """A moment of a pipeline, or the mean over some."""
+
+    t_s: float
+    buffered: dict[str, float] = field(default_factory=dict)  # stage -> elements
+    parallelism: dict[str, float] = field(default_factory=dict)  # stage that AUTOTUNE tunes -> calls at once
 
 
 class BoundLimit(StrEnum):
@@ -269,6 +296,7 @@ class Pipeline:
     sources_factor: float | None = None  # by how many times the two differ at most on a stage that matters
     rewrites: tuple[str, ...] = ()  # "map_and_batch_fusion: map, batch → MapAndBatch"
     explained_share: float | None = None  # of the busy time that TensorFlow counted, what a stage or a rewrite explains
+    levels: tuple[Level, ...] = ()  # over time
     bound: Bound | None = None  # what the input could deliver at most; None where its stages were not measured
 
 

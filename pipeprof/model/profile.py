@@ -234,6 +234,17 @@ class ExecutedStage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LevelBin:
+    """Consecutive snapshots of one pipeline, merged: what its buffers held, and the parallelism that AUTOTUNE had chosen."""
+
+    start_s: float
+    end_s: float
+    buffered: dict[str, float] = field(default_factory=dict)  # executed stage -> mean elements
+    parallelism: dict[str, float] = field(default_factory=dict)  # executed stage that AUTOTUNE tunes -> last value
+    samples: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Autotune:
     """AUTOTUNE's own budgets."""
 
@@ -322,6 +333,7 @@ class PipelineRecord:
     consumer: str = "for loop"
     counters: str = "tf.data model"  # where per-stage numbers come from, or why there are none
     windows: str = ""  # trace windows that were taken beside the counters
+    levels: tuple[LevelBin, ...] = ()  # over time, at most 120
     autotune: Autotune | None = None
     iterators: int = 0
     threadpool_size: int | None = None  # options.threading.private_threadpool_size, None where not set

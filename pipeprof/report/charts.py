@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeprof import units
-from pipeprof.model.diagnosis import TimelinePoint
+from pipeprof.model.diagnosis import Level, Pipeline, Stage, TimelinePoint
 from pipeprof.report.advice import Interval
+from pipeprof.report.text import number_text, one_line
 
 _WIDTH, _HEIGHT = 1000, 100  # of a lane's own coordinates
 _CLIP = 2.0  # a lane ends at this many times what 95 % of the points stay below; what is longer is said in words
@@ -129,6 +130,49 @@ def _area(points: Sequence[TimelinePoint], value: Value, top: float, name: str) 
 def _stairs(run: Sequence[tuple[int, int]]) -> str:
     """Return the way from the first point on: each value holds until the next point, as a step lasts until the next one."""
     return "".join(f"H{x}V{y}" for x, y in run[1:])
+
+
+def levels_chart(pipeline: Pipeline) -> TimelineChart | None:
+    """Return what each buffer holds over time, and the calls at once of stages for which AUTOTUNE changed them."""
+    levels = pipeline.levels
+    lanes = [lane for stage in pipeline.stages for lane in (_held(stage, levels), _calls(stage, levels)) if lane is not None]
+    if not lanes:
+        return None
+    return TimelineChart(lanes=tuple(lanes), start=units.duration(levels[0].t_s), end=units.duration(levels[-1].t_s))
+
+
+def _held(stage: Stage, levels: Sequence[Level]) -> Lane | None:
+    held = _points(levels, [item.buffered.get(stage.id) for item in levels])
+    most = max(_values(held, _value), default=0.0)
+    if most <= 0:
+        return None
+    top = max(most, stage.buffer_size or 0.0)
+    note = f"0 to {units.count_of(round(top), 'element')}; at most {number_text(most)}"
+    inner = _area(held, _value, top, "buffer")
+    return Lane(name=f"{_short(stage)} holds", note=note, svg=_lane_svg(inner, f"Elements in {stage.op} over time, {note}"))
+
+
+def _calls(stage: Stage, levels: Sequence[Level]) -> Lane | None:
+    calls = _points(levels, [item.parallelism.get(stage.id) for item in levels])
+    chosen = set(_values(calls, _value))
+    if len(chosen) < 2:  # noqa: PLR2004 - nothing changed
+        return None
+    note = f"AUTOTUNE: {number_text(min(chosen))} to {number_text(max(chosen))} calls at once"
+    inner = _area(calls, _value, max(chosen), "calls")
+    return Lane(name=f"{_short(stage)} runs", note=note, svg=_lane_svg(inner, f"Calls of {stage.op} at once, {note}"))
+
+
+def _short(stage: Stage) -> str:
+    name = f".{one_line(stage.op)}" if stage.inputs else one_line(stage.op)
+    return f"{name} (added)" if stage.injected else name
+
+
+def _points(levels: Sequence[Level], values: Sequence[float | None]) -> list[TimelinePoint]:
+    return [TimelinePoint(t_s=item.t_s, step_s=value) for item, value in zip(levels, values, strict=True)]
+
+
+def _value(point: TimelinePoint) -> float | None:
+    return point.step_s
 
 
 def share_bar(share: float | None) -> Markup:

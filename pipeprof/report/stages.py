@@ -252,7 +252,10 @@ def _slots_note(stage: Stage) -> str:
     if stage.parallelism is None:
         return one_line(stage.parallelism_note or UNKNOWN)
     note = "chosen by AUTOTUNE" if stage.parallelism_note == "AUTOTUNE" else one_line(stage.parallelism_note or "")
-    return ", ".join(part for part in (number_text(stage.parallelism), note) if part)
+    ramp = ""
+    if stage.settled_s and stage.parallelism_first is not None:
+        ramp = f"from {number_text(stage.parallelism_first)} at first, unchanged from {units.duration(stage.settled_s)} on"
+    return ", ".join(part for part in (number_text(stage.parallelism), note, ramp) if part)
 
 
 def _buffered(stage: Stage) -> str:

@@ -17,6 +17,7 @@ from pipeprof.model.profile import TRACED, Role
 from pipeprof.report.advice import AdviceText, FindingText, Outcome, advice_text, finding_text, sort_advice, sort_findings
 from pipeprof.report.gaps import Gap, find_gaps
 from pipeprof.report.stages import PipelineTable, Sites, pipeline_table
+from pipeprof.report.steps import StepRow, step_notes, step_rows
 from pipeprof.report.text import one_line
 
 _TOLD_ELSEWHERE = {"PP004", "PP101", "PP102"}  # their findings say what the verdict and "not measured" say
@@ -86,6 +87,8 @@ class Sheet:
 
     headline: Headline
     facts: str
+    step_rows: tuple[StepRow, ...]
+    step_notes: str
     pipelines: tuple[PipelineTable, ...]  # training first
     findings: tuple[FindingText, ...]  # most severe first
     key_findings: tuple[FindingText, ...]  # without those that repeat what is told elsewhere
@@ -106,6 +109,8 @@ def make_sheet(diagnosis: Diagnosis) -> Sheet:
     return Sheet(
         headline=_headline(diagnosis),
         facts=_facts(diagnosis),
+        step_rows=step_rows(diagnosis.steps),
+        step_notes=step_notes(diagnosis.steps),
         pipelines=tuple(pipeline_table(item, sites) for item in pipelines),
         findings=findings,
         key_findings=tuple(item for item in findings if item.code not in _TOLD_ELSEWHERE),

@@ -82,6 +82,24 @@ def test_quantiles_come_from_the_histogram_of_steps() -> None:
     assert steps.p95_s == pytest.approx(2.0**-3.5)
 
 
+def test_waits_and_the_loops_own_time_have_quantiles_of_their_own() -> None:
+    wait, own = Histogram(base=2.0, counts={"-4": 98, "-1": 2}), Histogram(base=2.0, counts={"-6": 100})
+    steps = summarise_steps(with_loop(steady_loop(wait_histogram=wait, gap_histogram=own)))
+
+    assert steps.wait is not None
+    assert (steps.wait.p50_s, steps.wait.p95_s, steps.wait.p99_s) == pytest.approx((2.0**-3.5, 2.0**-3.5, 2.0**-0.5))
+    assert steps.own is not None
+    assert steps.own.p99_s == pytest.approx(2.0**-5.5)
+
+
+def test_iterators_and_the_first_elements_of_later_epochs_have_their_means() -> None:
+    loop = loop_with_boundaries(5, 100, 0.5)
+    steps = summarise_steps(with_loop(replace(loop, creation_s=0.1)))
+
+    assert steps.creation_s == pytest.approx(0.02)
+    assert steps.epoch_first_wait_s == pytest.approx(0.5 * 2 / 3)
+
+
 @pytest.mark.parametrize("epochs", [3, 5, 20, 64])
 def test_waiting_at_nothing_but_the_boundaries_of_epochs_is_found(epochs: int) -> None:
     steps = summarise_steps(with_loop(loop_with_boundaries(epochs, 100, 0.5, jitter_s=0.01)))
