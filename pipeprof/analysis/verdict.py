@@ -32,6 +32,7 @@ _FEW_STEPS = 10
 _STARTUP_SHARE = 0.5
 _NOTHING_LEFT = 0.999  # beyond it a quotient is a number of the clock, not of the loop
 _INPUT_BOUND = {InputBound.HIGHLY, InputBound.MODERATELY}
+HOST_BOUND = 0.7  # of the loop's time; lock-holding Python then leaves little for anything else
 _SERIOUS = {Severity.HIGH, Severity.MEDIUM}
 _NOT_ABOUT_THE_INPUT = {"PP004"}  # it tells what was not measured
 
@@ -65,9 +66,23 @@ class _Case:
         return 1.0 if self.ceiling.high is None else 1 - 1 / max(1.0, self.ceiling.high)
 
 
-def judge(steps: Steps, view: PipelineView | None, control: Control | None, longer_wait: LongerWait | None = None) -> Verdict:
-    """Return the verdict on the training pipeline; a loop that waits longer than training is named in its sentence."""
-    verdict = _judge_training(steps, view, control)
+def judge(
+    steps: Steps,
+    view: PipelineView | None,
+    control: Control | None,
+    longer_wait: LongerWait | None = None,
+    loop_python_share: float | None = None,
+) -> Verdict:
+    """Return the verdict on the training pipeline; a loop that waits longer than training is named in its sentence.
+
+    Args:
+        steps: the training loop.
+        view: its pipeline.
+        control: the loop fed with a ready element, beside itself.
+        longer_wait: another loop that waits longer.
+        loop_python_share: of the loop's time, what Python code outside the pipeline holds the interpreter's lock.
+    """
+    verdict = _with_host(_judge_training(steps, view, control), loop_python_share)
     if longer_wait is None:
         return verdict
     sentences = (longer_wait.sentence, verdict.sentence)
@@ -108,6 +123,14 @@ def _judge_training(steps: Steps, view: PipelineView | None, control: Control | 
         recoverable_high=None if usable is None else usable.recoverable_high,
         nothing_to_fix=bound is InputBound.NOT and limit is Limit.COMPUTE,
     )
+
+
+def _with_host(verdict: Verdict, loop_python_share: float | None) -> Verdict:
+    """Name Python between the steps where the input keeps up and that is what the time goes to."""
+    if verdict.limit is not Limit.COMPUTE or loop_python_share is None or loop_python_share < HOST_BOUND:
+        return verdict
+    python = f"Python code outside the pipeline holds the interpreter's lock for {units.percent(loop_python_share)} of the loop"
+    return replace(verdict, limit=Limit.HOST, sentence=f"{verdict.sentence} {python}.")
 
 
 def conclude(verdict: Verdict, findings: Sequence[Finding]) -> Verdict:

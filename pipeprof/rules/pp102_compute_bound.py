@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
-from pipeprof.model.diagnosis import Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Evidence, Finding, Limit, Severity
 from pipeprof.rules.base import Parameters, Rule, describe_wait
 from pipeprof.rules.needs import Need
 
@@ -56,7 +56,7 @@ class ComputeIsTheLimit(Rule[Parameters]):
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape
         """Yield one finding where the input keeps up."""
         train = analysis.train
-        if train is None or not analysis.verdict.nothing_to_fix:
+        if train is None or not analysis.verdict.nothing_to_fix or analysis.verdict.limit is Limit.HOST:
             return
         headroom = _find_headroom(train)
         evidence = [Evidence(name="wait_share", value=analysis.steps.wait_share, unit="share", n=analysis.steps.count)]

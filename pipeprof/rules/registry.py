@@ -21,6 +21,7 @@ from pipeprof.rules.pp004_not_measured import NotMeasured
 from pipeprof.rules.pp005_sources_disagree import SourcesDisagree
 from pipeprof.rules.pp101_input_bound import InputIsTheLimit
 from pipeprof.rules.pp102_compute_bound import ComputeIsTheLimit
+from pipeprof.rules.pp103_host_bound_loop import HostBoundLoop
 from pipeprof.rules.pp201_sequential_map import SequentialMap
 from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
@@ -36,6 +37,7 @@ _RULES: tuple[AnyRule, ...] = (
     SourcesDisagree,
     InputIsTheLimit,
     ComputeIsTheLimit,
+    HostBoundLoop,
     SequentialMap,
     BlockingMapCapped,
     CacheablePrefix,

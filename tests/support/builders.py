@@ -199,7 +199,7 @@ class Scene:
                 ceiling_speedup=None if bound is InputBound.UNKNOWN and self.ceiling is None else ceiling,
                 ceiling_low=ceiling * 0.9,
                 ceiling_high=ceiling * 1.1,
-                nothing_to_fix=bound is InputBound.NOT and limit is Limit.COMPUTE,
+                nothing_to_fix=bound is InputBound.NOT and limit in {Limit.COMPUTE, Limit.HOST},
             ),
             pipelines=(view,),
             train_id=view.record.id if self.has_train else None,

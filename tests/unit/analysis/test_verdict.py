@@ -264,3 +264,15 @@ def test_start_up_and_contention_are_said() -> None:
 
     assert startup.startswith("Start-up rules")
     assert "takes cores from the model" in contended
+
+
+@pytest.mark.parametrize(("share", "limit"), [(None, Limit.COMPUTE), (0.69, Limit.COMPUTE), (0.7, Limit.HOST)])
+def test_python_that_holds_the_lock_between_the_steps_is_named_as_the_limit(share: float | None, limit: Limit) -> None:
+    verdict = judge(steps(0.01, 0.0, 0.02), view(), None, loop_python_share=share)
+
+    assert (verdict.input_bound, verdict.limit, verdict.nothing_to_fix) == (InputBound.NOT, limit, True)
+    assert ("lock for 70 % of the loop" in verdict.sentence) is (limit is Limit.HOST)
+
+
+def test_a_loop_that_waits_for_its_input_is_limited_by_that_whoever_holds_the_lock() -> None:
+    assert judge(steps(0.5, 0.48, 0.52), view(), None, loop_python_share=0.9).limit is Limit.INPUT

@@ -51,3 +51,7 @@ def test_what_is_not_decided_is_not_called_healthy_however_low_its_ceiling() -> 
 @pytest.mark.parametrize("limit", [Limit.CONTENTION, Limit.STARTUP])
 def test_contention_and_start_up_are_not_called_healthy(limit: Limit) -> None:
     assert check(HEALTHY.but(limit=limit)) == []
+
+
+def test_a_loop_that_its_own_python_limits_is_left_to_pp103() -> None:
+    assert check(HEALTHY.but(limit=Limit.HOST)) == []
