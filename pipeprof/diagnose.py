@@ -15,6 +15,7 @@ from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
 from pipeprof.analysis.alone import conclude_alone
 from pipeprof.analysis.bound import find_bound
+from pipeprof.analysis.isolated import cpu_coverage
 from pipeprof.analysis.levels import levels_over_time
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.analysis.sources import compare_sources
@@ -93,6 +94,7 @@ def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
         rewrites=tuple(_rewrite_text(view, item) for item in name_rewrites(view.record, alignment)),
         explained_share=explained_share(view.record, alignment),
         levels=levels_over_time(view.stages, view.record),
+        cpu_coverage=cpu_coverage(view),
         bound=find_bound(analysis, view),
     )
 

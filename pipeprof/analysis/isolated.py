@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeprof.analysis.significance import Interval, mean_interval
-from pipeprof.model.analysis import StageView
+from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.model.diagnosis import IsolatedCost, Work
 from pipeprof.model.profile import PipelineRecord, PrefixBlock
 
@@ -48,6 +48,18 @@ def add_isolated(views: Sequence[StageView], record: PipelineRecord, around: Aro
     own = {view.id: _own_cost(view, views, visits) for view in views if view.written is not None}
     root = record.executed[0].elements if record.executed else record.loop.elements
     return tuple(_with_cost(view, own, root, around) for view in views)
+
+
+def cpu_coverage(view: PipelineView) -> float | None:
+    """Return the CPU of all stages measured alone, as a share of what the whole pipeline used; None unless all were measured.
+
+    The two are measured apart: the whole at full speed, hand-over to Python included, the stages in prefixes, without it.
+    """
+    written = [item for item in view.stages if item.written is not None]
+    costs = [item.stage.isolated.cpu_s for item in written if item.stage.isolated is not None]
+    if not costs or len(costs) < len(written) or not view.cpu_s_per_step:
+        return None
+    return sum(costs) / view.cpu_s_per_step
 
 
 def _visits(views: Sequence[StageView], record: PipelineRecord) -> dict[str, float]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeprof.analysis.histograms import quantile
 from pipeprof.analysis.significance import Interval, share_interval
 from pipeprof.model.diagnosis import Gpu, Quantiles, Resources, Steps, TimelinePoint
-from pipeprof.model.profile import MAX_BINS, GpuSeries, Histogram, Loop, PipelineRecord, Profile
+from pipeprof.model.profile import MAX_BINS, EpochRecord, GpuSeries, Histogram, Loop, PipelineRecord, Profile
 
 _MIN_BINS = 3
 _MIN_LOCK_CHECKS = 40  # the share is then known to 8 points (one standard error)
-_BINS_OF_A_BOUNDARY = 4  # the end of the old epoch, the new iterator, the first step
+_BINS_OF_A_BOUNDARY = 5  # the old iterator taken down, the end of its epoch, the new iterator, the first step
 
 
 def summarise_steps(record: PipelineRecord | None) -> Steps:
@@ -46,7 +46,8 @@ def summarise_steps(record: PipelineRecord | None) -> Steps:
         wait=_quantiles(loop.wait_histogram),
         own=_quantiles(loop.gap_histogram),
         creation_s=loop.creation_s / loop.epoch_count if loop.epoch_count else None,
-        epoch_first_wait_s=_later_first_wait(loop),
+        teardown_s=_mean_of_later(loop, lambda epoch: epoch.teardown_s),
+        epoch_first_wait_s=_mean_of_later(loop, lambda epoch: epoch.first_wait_s),
     )
 
 
@@ -57,10 +58,10 @@ def _quantiles(histogram: Histogram) -> Quantiles | None:
     return Quantiles(p50_s=middle, p95_s=most, p99_s=nearly_all)
 
 
-def _later_first_wait(loop: Loop) -> float | None:
-    """Return the mean wait for the first element of the later epochs, of those that were not merged."""
+def _mean_of_later(loop: Loop, value: Callable[[EpochRecord], float]) -> float | None:
+    """Return the mean over the later epochs, of those that were not merged."""
     epochs = loop.epochs[1:] if loop.epoch_count == len(loop.epochs) else loop.epochs[1:-1]
-    return sum(epoch.first_wait_s for epoch in epochs) / len(epochs) if epochs else None
+    return sum(value(epoch) for epoch in epochs) / len(epochs) if epochs else None
 
 
 def _wait_share(loop: Loop) -> Interval:
@@ -70,7 +71,7 @@ def _wait_share(loop: Loop) -> Interval:
     boundaries would never be found, though every epoch has one: so their spread is judged among themselves.
     """
     blocks = [(item.wait_s, item.wait_s + item.gap_s) for item in loop.bins]
-    boundaries = [epoch.creation_s + epoch.first_wait_s for epoch in loop.epochs[1:]]
+    boundaries = [epoch.teardown_s + epoch.creation_s + epoch.first_wait_s for epoch in loop.epochs[1:]]
     largest = max(boundaries, default=0.0)
     if loop.epoch_count != len(loop.epochs) or largest <= 0:  # where epochs were merged every bin has its boundaries
         return share_interval(blocks)
@@ -89,13 +90,13 @@ def _wait_share(loop: Loop) -> Interval:
 
 
 def _without_boundaries(loop: Loop, blocks: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], float]:
-    """Take the making of later iterators and the waits for their first elements out of the bins; return also how much."""
+    """Take the waits between epochs (iterators taken down and made, first elements) out of the bins; return also how much."""
     starts = [item.start_s for item in loop.bins]
     cleaned = list(blocks)
     taken = 0.0
     for epoch in loop.epochs[1:]:
-        left = epoch.creation_s + epoch.first_wait_s
-        first = max(0, bisect_right(starts, epoch.start_s) - 1)
+        left = epoch.teardown_s + epoch.creation_s + epoch.first_wait_s
+        first = max(0, bisect_right(starts, epoch.start_s - epoch.teardown_s) - 1)
         for index in range(first, min(first + _BINS_OF_A_BOUNDARY, len(cleaned))):
             wait, length = cleaned[index]
             part = min(left, max(0.0, wait))

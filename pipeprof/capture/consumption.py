@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from pipeprof.capture.model_tree import Snapshot
-from pipeprof.capture.next_calls import More, Next, NextCalls
+from pipeprof.capture.next_calls import More, Next, NextCalls, TornDown
 from pipeprof.capture.steps import LoopRecorder
 
 _GAPS_KEPT = 100  # TensorFlow keeps the last 100
@@ -46,7 +46,7 @@ class Gone(NamedTuple):
     at_s: float
 
 
-Event = Created | Next | More | KerasStep | Gone
+Event = Created | Next | More | KerasStep | Gone | TornDown
 
 
 @dataclass(slots=True)
@@ -133,6 +133,9 @@ class Consumption:
             self._next_calls.more(event)
         elif isinstance(event, Gone):
             self._next_calls.left(event.iterator, event.at_s)
+        elif isinstance(event, TornDown):
+            if event.recorder.method == "next":  # elsewhere it lies in what the gaps leave, or inside TensorFlow
+                self._next_calls.torn_down(event)
         else:
             self._iterators[event.iterator] = _IteratorState(event.recorder)
             self._next_calls.created(event.thread, event.start_s, event.recorder)

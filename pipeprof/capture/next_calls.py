@@ -31,6 +31,15 @@ class More(NamedTuple):
     thread: int
 
 
+class TornDown(NamedTuple):
+    """An iterator was dropped and what it ran in TensorFlow has ended; whoever dropped it stood still for that."""
+
+    recorder: LoopRecorder
+    start_s: float
+    end_s: float
+    thread: int
+
+
 class NextCalls:
     """All elements that were handed over and whose gap is still open, by thread and iterator."""
 
@@ -40,6 +49,7 @@ class NextCalls:
         self._more_s: dict[tuple[int, int], float] = {}  # (thread, iterator): waited for other replicas
         self._left_s: dict[tuple[int, int], float] = {}  # (thread, iterator): when the thread turned to another iterator
         self._ended: dict[int, tuple[LoopRecorder, float]] = {}
+        self._torn: dict[int, TornDown] = {}
 
     def created(self, thread: int, start_s: float, recorder: LoopRecorder) -> None:
         """A new iterator ends every step of its thread: what follows is another loop, or another epoch."""
@@ -80,6 +90,14 @@ class NextCalls:
             key = (event.thread, event.iterator)
             self._more_s[key] = self._more_s.get(key, 0.0) + event.end_s - event.start_s
 
+    def torn_down(self, event: TornDown) -> None:
+        """Keep what the taking down of an iterator took; it is waiting where the same loop goes on after it.
+
+        In the middle of a step it lies in that step's gap.
+        """
+        if not self._open.get(event.thread):
+            self._torn[event.thread] = event
+
     def left(self, iterator: int, now_s: float | None = None) -> None:
         """Close the gap of an iterator's last element; where its end is not known it is none."""
         for thread, steps in self._open.items():
@@ -95,7 +113,11 @@ class NextCalls:
         recorder.step(iterator, event.start_s, event.end_s - event.start_s + more_s, gap_s, thread)
 
     def _cross_boundary(self, thread: int, now_s: float, follower: LoopRecorder) -> None:
-        """The time between two epochs is the loop's own, unless another pipeline comes first."""
-        ended = self._ended.pop(thread, None)
+        """The time between two epochs is the loop's own, but for the taking down of an iterator, unless another comes first."""
+        ended, torn = self._ended.pop(thread, None), self._torn.pop(thread, None)
+        torn_s = 0.0
+        if torn is not None and torn.recorder is follower:
+            torn_s = torn.end_s - torn.start_s
+            follower.teardown(torn.start_s, torn_s)
         if ended is not None and ended[0] is follower:
-            follower.boundary(ended[1], now_s - ended[1])
+            follower.boundary(ended[1], max(0.0, now_s - ended[1] - torn_s))

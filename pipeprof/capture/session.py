@@ -15,18 +15,20 @@ from typing import Any
 
 from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
+from pipeprof.capture.end_mark import set_mark
 from pipeprof.capture.gil import GilProbe
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.iterators import IteratorBook
 from pipeprof.capture.native_log import is_quiet
-from pipeprof.capture.next_calls import More, Next
+from pipeprof.capture.next_calls import More, Next, TornDown
 from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
 from pipeprof.capture.run_delay import RunDelay
+from pipeprof.capture.steps import LoopRecorder
 from pipeprof.capture.trace_book import TraceBook, read_window
 from pipeprof.capture.windows import Taken, WindowSchedule, take_window
 from pipeprof.model.profile import Profile
@@ -63,7 +65,8 @@ class CaptureSession:
         self._registry = DatasetRegistry()
         self.pipelines = PipelineBook(self._registry)
         self.graph_loops = GraphLoops(self.pipelines, self.now)
-        self._iterators = IteratorBook(self.problem, lambda number, at_s: self._events.append(Gone(number, at_s)))
+        self._iterators = IteratorBook(self.problem, self._iterator_gone)
+        self._gone_s: dict[int, float] = {}  # of iterators that are being taken down
         self._consumption = Consumption()
         self._python_calls = PythonCallMeter()
         self._host = HostSampler(self.now)
@@ -175,8 +178,18 @@ class CaptureSession:
         pipeline = self.pipelines.find(dataset)
         number = self._iterators.add(iterator, pipeline, self.now, parts)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
+        set_mark(iterator, lambda: self._iterator_torn_down(number, pipeline.recorder))
         if pipeline.iterators == 1:  # a pipeline begins: its stages may be gone before the sampler's next turn
             self._wake.set()
+
+    def _iterator_gone(self, number: int, at_s: float) -> None:
+        self._events.append(Gone(number, at_s))
+        self._gone_s[number] = self.now()
+
+    def _iterator_torn_down(self, number: int, recorder: LoopRecorder) -> None:
+        start_s = self._gone_s.pop(number, None)
+        if start_s is not None and self.active:
+            self._events.append(TornDown(recorder, start_s, self.now(), threading.get_ident()))
 
     def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
         """Note one call of ``next``; calls that only build a graph are none."""

@@ -27,6 +27,7 @@ class _Epoch:
 
     start_s: float
     creation_s: float = 0.0
+    teardown_s: float = 0.0  # of the iterator before it
     elements: int = 0
     first_wait_s: float = 0.0
     wait_s: float = 0.0
@@ -37,6 +38,7 @@ class _Epoch:
             start_s=self.start_s,
             elements=self.elements,
             creation_s=self.creation_s,
+            teardown_s=self.teardown_s,
             first_wait_s=self.first_wait_s,
             wait_s=self.wait_s,
             wall_s=self.wall_s,
@@ -78,6 +80,7 @@ class LoopRecorder:
 
     def _begin(self) -> None:
         self._has_ended = False
+        self._teardown_s = 0.0  # of the last iterator, until the next one is made
         self._sums = _Sums()
         self._bins: BoundedSeries[LoopBin] = BoundedSeries(_merge_bins)
         self._histograms = {name: LogHistogram() for name in ("step", "wait", "gap")}
@@ -121,7 +124,8 @@ class LoopRecorder:
             with self._lock:
                 self._begin()
         spent = end_s - start_s
-        self._epochs[iterator] = _Epoch(start_s, creation_s=spent)
+        self._epochs[iterator] = _Epoch(start_s, creation_s=spent, teardown_s=self._teardown_s)
+        self._teardown_s = 0.0
         sums = self._sums
         if sums.start_s is None:
             sums.start_s = start_s
@@ -204,6 +208,19 @@ class LoopRecorder:
         if self._sums.elements:
             self._add_bin(start_s, start_s + wait_s, steps=0, wait_s=wait_s, gap_s=0.0)
         self.close(iterator)
+
+    def teardown(self, start_s: float, seconds: float) -> None:
+        """The loop stood still while its last iterator was taken down, and went on."""
+        self._work_off()
+        self._sums.wait_s += seconds
+        self._sums.wall_s += seconds
+        self._sums.boundary_wait_s += seconds
+        self._add_bin(start_s, start_s + seconds, steps=0, wait_s=seconds, gap_s=0.0)
+        fresh = next((epoch for epoch in self._epochs.values() if not epoch.elements), None)
+        if fresh is None:
+            self._teardown_s += seconds
+        else:
+            fresh.teardown_s += seconds
 
     def boundary(self, start_s: float, gap_s: float) -> None:
         """The consumer's own time between two epochs."""
@@ -356,6 +373,7 @@ def _merge_epochs(first: EpochRecord | None, second: EpochRecord) -> EpochRecord
         first,
         elements=first.elements + second.elements,
         creation_s=first.creation_s + second.creation_s,
+        teardown_s=first.teardown_s + second.teardown_s,
         first_wait_s=max(first.first_wait_s, second.first_wait_s),
         wait_s=first.wait_s + second.wait_s,
         wall_s=first.wall_s + second.wall_s,

@@ -106,6 +106,7 @@ class Steps:
     wait: Quantiles | None = None  # for one element
     own: Quantiles | None = None  # the loop's own time between two elements
     creation_s: float | None = None  # making an iterator, mean over the epochs
+    teardown_s: float | None = None  # taking down the iterator of the epoch before, mean over the later epochs
     epoch_first_wait_s: float | None = None  # for the first element of a later epoch, mean
     ready_s: float | None = None  # how long an element lies ready in the last buffer, mean (Little's law)
 
@@ -297,6 +298,7 @@ class Pipeline:
     rewrites: tuple[str, ...] = ()  # "map_and_batch_fusion: map, batch → MapAndBatch"
     explained_share: float | None = None  # of the busy time that TensorFlow counted, what a stage or a rewrite explains
     levels: tuple[Level, ...] = ()  # over time
+    cpu_coverage: float | None = None  # CPU of the stages measured alone, of what the whole pipeline used (bench)
     bound: Bound | None = None  # what the input could deliver at most; None where its stages were not measured
 
 

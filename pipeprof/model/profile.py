@@ -282,6 +282,7 @@ class EpochRecord:
     start_s: float
     elements: int
     creation_s: float  # building the iterator
+    teardown_s: float = 0.0  # taking down the iterator before it
     first_wait_s: float  # waiting for its first element
     wait_s: float  # all waiting, the first included
     wall_s: float

@@ -17,7 +17,6 @@ from markupsafe import Markup
 from pipeprof.model.diagnosis import Diagnosis
 from pipeprof.report.advice import AdviceText
 from pipeprof.report.charts import RatioScale, interval_chart, levels_chart, share_bar, timeline_chart
-from pipeprof.report.isolated import NOTE as ISOLATED_NOTE
 from pipeprof.report.text import keep_together, one_line
 from pipeprof.report.view import make_sheet
 
@@ -39,7 +38,6 @@ def render(diagnosis: Diagnosis) -> str:
             timeline=timeline_chart(diagnosis.timeline) if diagnosis.timeline else None,
             levels={one_line(item.id): chart for item in diagnosis.pipelines if (chart := levels_chart(item)) is not None},
             share_bar=share_bar,
-            isolated_note=ISOLATED_NOTE,
             interval_chart=lambda item: _intervals(scale, item),
             diff_class=_diff_class,
             style=Markup(style),  # noqa: S704 - our own file

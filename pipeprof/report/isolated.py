@@ -11,7 +11,7 @@ from pipeprof import units
 from pipeprof.model.diagnosis import IsolatedCost, Pipeline, Stage, Work
 from pipeprof.report.text import one_line
 
-NOTE = (
+_NOTE = (
     "the pipeline cut behind each stage and run alone; CPU and wall are what the stage adds to one step; "
     "stages that run side by side add CPU, hardly time"
 )
@@ -44,6 +44,13 @@ def isolated_rows(pipeline: Pipeline, where: dict[str, str]) -> tuple[IsolatedRo
         for stage in pipeline.stages
         if stage.isolated is not None
     )
+
+
+def isolated_note(pipeline: Pipeline) -> str:
+    """Say what the numbers mean, and how much of the whole pipeline's CPU they account for."""
+    if pipeline.cpu_coverage is None:
+        return _NOTE
+    return f"{_NOTE}; their CPU comes to {units.percent(pipeline.cpu_coverage)} of what the whole pipeline used"
 
 
 def _row(stage: Stage, cost: IsolatedCost, where: str) -> IsolatedRow:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from pipeprof.report.isolated import NOTE, IsolatedRow
+from pipeprof.report.isolated import IsolatedRow
 from pipeprof.report.terminal_layout import Block, hanging, padded
 
 _GAP = 2
@@ -22,7 +22,7 @@ _COLUMNS = ("elements/s", "CPU", "± (90 %)", "wall", "its time is")
 _FIRST_TO_GO = ("± (90 %)", "elements/s", "wall")
 
 
-def isolated_lines(rows: Sequence[IsolatedRow], width: int) -> Block:
+def isolated_lines(rows: Sequence[IsolatedRow], note: str, width: int) -> Block:
     """Return the table, with as many columns as there is room for, and what they mean."""
     cells = [dict(zip(_COLUMNS, (row.rate, row.cpu, row.cpu_interval, row.wall, row.work), strict=True)) for row in rows]
     sizes = {name: max(cell_len(name), *(cell_len(line[name]) for line in cells)) for name in _COLUMNS}
@@ -35,7 +35,7 @@ def isolated_lines(rows: Sequence[IsolatedRow], width: int) -> Block:
     block += [Text(_line(name, line, sizes, name_width)) for name, line in zip(names, cells, strict=True)]
     for line in block:
         line.rstrip()
-    return block + hanging(Text(NOTE, "dim"), width, _MARGIN)
+    return block + hanging(Text(note, "dim"), width, _MARGIN)
 
 
 def _room(sizes: Mapping[str, int], width: int) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.diagnosis import Steps
 
+_WORTH_TELLING_S = 0.001
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRow:
@@ -42,6 +44,8 @@ def step_notes(steps: Steps) -> str:
     parts = []
     if steps.creation_s is not None:
         parts.append(f"Making an iterator takes {units.duration(steps.creation_s)}")
+    if steps.teardown_s is not None and steps.teardown_s >= _WORTH_TELLING_S:
+        parts.append(f"taking one down at the end of an epoch {units.duration(steps.teardown_s)}")
     if steps.epoch_first_wait_s is not None:
         first = units.duration(steps.epoch_first_wait_s)
         parts.append(f"the first element of a later epoch is waited for {first}, in which caches are read and buffers fill")

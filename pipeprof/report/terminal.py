@@ -153,8 +153,8 @@ def _pipelines(sheet: Sheet, width: int) -> Iterator[Block]:
         block.append(Text(f"  … {units.count_of(len(others) - _MAX_OTHERS, 'more pipeline')} in the full report", "dim"))
     yield block
     if first.isolated:
-        note = "what it adds to one step"
-        yield [_heading("Each stage alone", note, width), *isolated_lines(first.isolated, width)]
+        heading = _heading("Each stage alone", "what it adds to one step", width)
+        yield [heading, *isolated_lines(first.isolated, first.isolated_note, width)]
 
 
 def _in_short(table: PipelineTable) -> str:

@@ -83,6 +83,32 @@ def test_the_first_step_is_in_no_bin_and_later_epochs_first_waits_are_boundary_w
     assert binned == pytest.approx(loop.wall_s - loop.first_step_s, rel=0.01)
 
 
+def test_taking_down_the_iterator_of_an_epoch_is_waiting_of_the_loop_that_goes_on(session):
+    def slow(x):
+        return tf.while_loop(lambda step, _: step < 40_000, lambda step, y: (step + 1, y + 1), (0, x))[1]
+
+    dataset = tf.data.Dataset.range(100).map(slow).prefetch(2)
+    truths = []
+
+    for _ in range(3):
+        iterator = iter(dataset)
+        for _step in range(3):
+            next(iterator)
+        began = time.perf_counter()
+        del iterator  # a call of slow is under way, which TensorFlow waits for
+        truths.append(time.perf_counter() - began)
+    loop = train_pipeline(session.stop()).loop
+
+    assert [epoch.teardown_s for epoch in loop.epochs] == [
+        0.0,
+        *(pytest.approx(truth, rel=0.1, abs=0.01) for truth in truths[:2]),
+    ]
+    assert sum(truths[:2]) > 0.05
+    assert loop.boundary_wait_s >= 0.9 * sum(truths[:2])
+    binned = sum(item.wait_s + item.gap_s for item in loop.bins)
+    assert binned == pytest.approx(loop.wall_s - loop.first_step_s, rel=0.01)
+
+
 def test_each_written_stage_has_its_own_line_even_in_a_chain(session):
     dataset = (
         tf.data.Dataset.range(64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeprof.capture.consumption import Consumption, Created
+from pipeprof.capture.consumption import Consumption, Created, Gone
 from pipeprof.capture.model_tree import Sample, Snapshot
-from pipeprof.capture.next_calls import More, Next
+from pipeprof.capture.next_calls import More, Next, TornDown
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.model.profile import Loop
 
@@ -52,6 +52,11 @@ class PythonLoop:
     def next(self, iterator: int, wait_s: float, gap_s: float, *, ok: bool = True, thread: int = 1) -> None:
         self.consumption.handle(Next(iterator, self.now_s, self.now_s + wait_s, thread, ok))
         self.now_s += wait_s + gap_s
+
+    def tear_down(self, iterator: int, recorder: LoopRecorder, took_s: float, thread: int = 1) -> None:
+        self.consumption.handle(Gone(iterator, self.now_s))
+        self.consumption.handle(TornDown(recorder, self.now_s, self.now_s + took_s, thread))
+        self.now_s += took_s
 
     def more(self, iterator: int, wait_s: float, gap_s: float, thread: int = 1) -> None:
         self.consumption.handle(More(iterator, self.now_s, self.now_s + wait_s, thread))

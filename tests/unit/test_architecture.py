@@ -22,7 +22,7 @@ RULE_FILES = sorted((PACKAGE / "rules").glob("pp[0-9]*.py"))
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
-LONG_FILES = frozenset({"model/profile.py"})  # the document's fields, each with its comment; nothing that runs
+LONG_FILES = frozenset({"model/profile.py", "model/diagnosis.py"})  # a document's fields with their comments; nothing runs
 
 
 def relative(path: Path) -> str:

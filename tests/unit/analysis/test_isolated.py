@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeprof.analysis.isolated import Around, Counted, add_isolated, classify
+from pipeprof.analysis.isolated import Around, Counted, add_isolated, classify, cpu_coverage
 from pipeprof.analysis.significance import Interval
-from pipeprof.model.analysis import StageView
+from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.model.diagnosis import Stage, Work
 from pipeprof.model.profile import (
     ExecutedStage,
@@ -36,6 +36,14 @@ def _costs(
     *stages: tuple[str, float | None, float, IsolatedPrefix | None], python: PythonCalls | None = None
 ) -> dict[str, Stage]:
     """Return the stages of a chain by name, each given as its op, elements per step, busy seconds per step and prefix."""
+    return {view.stage.op: view.stage for view in _pipeline(*stages, python=python).stages}
+
+
+def _pipeline(
+    *stages: tuple[str, float | None, float, IsolatedPrefix | None],
+    python: PythonCalls | None = None,
+    cpu_s_per_step: float | None = None,
+) -> PipelineView:
     written, views = [], []
     for number, (op, visits, busy_s, prefix) in enumerate(stages):
         inputs = (f"s{number - 1}",) if number else ()
@@ -49,7 +57,8 @@ def _costs(
         id="p0", role=Role.TRAIN, output=written[-1].id, written=tuple(written), loop=Loop(method="next", elements=10),
         executed=(ExecutedStage(id="0", node="Root", elements=10),),
     )  # fmt: skip
-    return {view.stage.op: view.stage for view in add_isolated(views, record, Around(cores=2.0))}
+    done = add_isolated(views, record, Around(cores=2.0))
+    return PipelineView(record=record, stages=done, segments=(), bottleneck_id=None, cpu_s_per_step=cpu_s_per_step)
 
 
 def test_a_stages_own_cost_is_its_prefix_less_the_prefix_before_it_times_the_elements_of_a_step():
@@ -158,3 +167,17 @@ def test_ops_that_ran_on_several_cores_are_named_only_as_far_as_there_are_cores(
 
     assert two.cores == pytest.approx(1.8, rel=0.01)
     assert many.cores is None
+
+
+def test_the_stages_cpu_is_held_against_what_the_whole_pipeline_used() -> None:
+    source, batched = _blocks((0.001,) * 3), _blocks((0.012,) * 3)
+    stages = (("range", 8.0, 0.008, source), ("batch", 1.0, 0.004, batched))
+
+    assert cpu_coverage(_pipeline(*stages, cpu_s_per_step=0.015)) == pytest.approx(0.8)
+    assert cpu_coverage(_pipeline(*stages)) is None
+
+
+def test_a_stage_that_was_not_measured_leaves_no_coverage() -> None:
+    stages = (("range", 8.0, 0.008, None), ("batch", 1.0, 0.004, _blocks((0.012,) * 3)))
+
+    assert cpu_coverage(_pipeline(*stages, cpu_s_per_step=0.015)) is None

@@ -213,3 +213,73 @@ def test_the_last_element_counts_though_nothing_is_known_of_its_use() -> None:
 
     assert recorder.freeze().elements == 2
     assert recorder.freeze().wall_s == pytest.approx(0.01 + 0.3 + 0.1)
+
+
+# --- iterators that are taken down ----------------------------------------------------------------------------------
+
+
+def test_taking_an_iterator_down_between_two_epochs_is_waiting_and_the_rest_is_the_loops_own() -> None:
+    recorder, consumption = LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    for iterator in (1, 2):
+        loop.create(iterator, recorder)
+        loop.next(iterator, 0.1, 0.2)
+        loop.next(iterator, 0.1, 0.2)
+        loop.next(iterator, 0.0, 0.0, ok=False)
+        loop.tear_down(iterator, recorder, 0.7)
+        loop.now_s += 5.0
+    measured = recorder.freeze()
+
+    assert [epoch.teardown_s for epoch in measured.epochs] == [0.0, 0.7]
+    assert measured.boundary_wait_s == pytest.approx(0.7 + 0.01 + 0.1)
+    assert binned(measured) == (pytest.approx(0.7 + 0.01 + 3 * 0.1), pytest.approx(3 * 0.2 + 5.0))
+
+
+def test_an_iterator_that_is_replaced_is_taken_down_after_the_next_one_was_made() -> None:
+    recorder, consumption = LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    loop.create(1, recorder)
+    loop.next(1, 0.1, 0.2)
+    loop.next(1, 0.1, 0.2)
+    loop.create(2, recorder)
+    loop.tear_down(1, recorder, 0.7)
+    loop.next(2, 0.1, 0.2)
+    loop.next(2, 0.1, 0.2)
+    measured = recorder.freeze()
+
+    assert [epoch.teardown_s for epoch in measured.epochs] == [0.0, 0.7]
+    assert measured.boundary_wait_s == pytest.approx(0.7 + 0.01 + 0.1)
+
+
+def test_the_last_iterator_of_a_loop_and_one_of_another_loop_are_no_waiting() -> None:
+    train, other, consumption = LoopRecorder(), LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    loop.create(1, train)
+    loop.next(1, 0.1, 0.2)
+    loop.next(1, 0.0, 0.0, ok=False)
+    loop.tear_down(1, train, 0.7)
+    loop.create(2, other)
+    loop.next(2, 0.1, 0.2)
+    loop.next(2, 0.0, 0.0, ok=False)
+    loop.tear_down(2, other, 0.7)
+
+    assert train.freeze().wait_s == pytest.approx(0.1)
+    assert other.freeze().wait_s == pytest.approx(0.1)
+
+
+def test_an_old_iterator_that_goes_in_the_middle_of_a_step_is_in_that_steps_gap() -> None:
+    recorder, consumption = LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    loop.create(1, recorder)
+    loop.next(1, 0.1, 0.2)
+    loop.next(1, 0.1, 0.2)
+    loop.create(2, recorder)
+    loop.next(2, 0.1, 0.2)
+    loop.next(2, 0.1, 0.0)
+    loop.tear_down(1, recorder, 0.7)
+    loop.next(2, 0.1, 0.2)
+    loop.next(2, 0.0, 0.0, ok=False)
+    measured = recorder.freeze()
+
+    assert sum(epoch.teardown_s for epoch in measured.epochs) == 0.0
+    assert binned(measured)[1] == pytest.approx(2 * 0.2 + 0.7 + 0.2)

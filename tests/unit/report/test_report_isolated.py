@@ -45,7 +45,8 @@ def test_costs_that_are_clear_are_shown_and_others_are_not():
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_the_table_fits_and_keeps_its_numbers(width):
-    lines = [line.plain for line in isolated_lines(make_sheet(_diagnosis()).pipelines[0].isolated, width)]
+    table = make_sheet(_diagnosis()).pipelines[0]
+    lines = [line.plain for line in isolated_lines(table.isolated, table.isolated_note, width)]
 
     assert max(map(len, lines)) <= width
     assert any("4.0 ms" in line and line.endswith("computing, 1.8 cores") for line in lines)

@@ -35,3 +35,7 @@ def test_it_does_not_apply_without_a_verdict() -> None:
 
     (outcome,) = [item for item in outcomes if item.code == "PP103"]
     assert outcome.outcome == NOT_APPLICABLE
+
+
+def test_an_input_bound_loop_is_not_missed_by_looking_at_the_lock() -> None:
+    assert check(BUSY.but(gap_s=0.01, limit=None)) == []
