@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeprof.model.diagnosis import Diagnosis
+from pipeprof.model.diagnosis import Diagnosis, InputBound
 from pipeprof.report.machine import from_json
 
 SAMPLES = Path(__file__).parents[1] / "sample_pipelines"
@@ -75,12 +75,20 @@ def observe(script: Path, budget: float) -> Diagnosis:
         return from_json(target.read_bytes())
 
 
+def _check_verdict(row: Row, expected: str) -> None:
+    """A verdict that is withheld is no wrong one; on a noisy machine pipeprof may say that it does not know."""
+    said = row.diagnosis.verdict.input_bound
+    if said == InputBound.UNKNOWN:
+        row.unproven.append("verdict withheld")
+    elif said != expected:
+        row.failures.append(f"verdict is not {expected}")
+
+
 def check_slow(row: Row, expected: dict[str, Any]) -> None:
     """Compare a slow sample with its expectation."""
     diagnosis = row.diagnosis
     codes = {item.code for item in diagnosis.findings}
-    if diagnosis.verdict.input_bound != expected["input_bound"]:
-        row.failures.append(f"verdict is not {expected['input_bound']}")
+    _check_verdict(row, expected["input_bound"])
     if expected["bottleneck_op"] and _bottleneck(diagnosis) != expected["bottleneck_op"]:
         row.failures.append(f"bottleneck is not {expected['bottleneck_op']}")
     row.failures += [f"{code} is silent" for code in expected["must_fire"] if code not in codes]

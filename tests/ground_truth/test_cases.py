@@ -32,7 +32,7 @@ def drawn(case: Case, seed: int, folder: Path) -> list[tuple[str, object]]:
 @pytest.fixture
 def _costs_of_no_machine(monkeypatch):
     monkeypatch.setattr(costs, "sort_s", lambda: 1e-5)
-    monkeypatch.setattr(planted_files, "cost_of", lambda _call: 5e-3)
+    monkeypatch.setattr(planted_files, "cost_of", lambda _call: 0.2)
 
 
 def test_there_are_as_many_cases_of_each_kind_as_are_promised() -> None:
