@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import accuracy_attribution
+from benchmarks.accuracy_attribution import Attributed
 from benchmarks.accuracy_judging import Observation, judge
 from benchmarks.accuracy_page import page, row_text
 from pipeprof.report.machine import from_json
@@ -27,6 +29,7 @@ from tests.ground_truth.registry import Case, all_cases
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tests" / "ground_truth" / "case.py"
 LIMIT_S = 300
+ALONE = "alone"
 NOT_AVAILABLE = "not available"
 
 _ASK = """
@@ -125,6 +128,18 @@ def observations(options: argparse.Namespace) -> Iterator[Observation]:
             yield observation
 
 
+def attributions(options: argparse.Namespace) -> Iterator[Attributed]:
+    """Measure the pipelines of the first seed alone, one at a time."""
+    for case in accuracy_attribution.cases_alone():
+        if options.only and options.only not in case.name:
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            item = accuracy_attribution.attribute(case, options.seeds[0], Path(scratch))
+        if options.keep:
+            accuracy_attribution.keep(item, options.keep / ALONE)
+        yield item
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run or read the observations, judge them, print a line each and the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,13 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.again:
         verdicts = [judge(all_cases()[item.case], item) for item in kept_in(options.again)]
+        alone = accuracy_attribution.kept_in(options.again / ALONE)
     else:
         verdicts = []
         for item in observations(options):
             verdicts.append(judge(all_cases()[item.case], item))
             sys.stdout.write(row_text(verdicts[-1]) + "\n")
             sys.stdout.flush()
-    text = page(verdicts)
+        alone = list(attributions(options))
+    text = page(verdicts, accuracy_attribution.section(alone))
     if options.write is not None:
         options.write.write_text(text)
     sys.stdout.write(text)

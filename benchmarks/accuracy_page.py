@@ -35,14 +35,17 @@ XProf is asked about the same run, as `pipeprof report --tensorboard` writes it;
 
 {misses}
 
+{alone}
+How far predictions can be trusted is measured by another benchmark: [prediction.md](prediction.md).
+
 ## Every run
 
 {table}
 """
 
 
-def page(verdicts: Sequence[Verdicts]) -> str:
-    """Return the whole page."""
+def page(verdicts: Sequence[Verdicts], alone: str = "") -> str:
+    """Return the whole page; ``alone`` is the part on the stages measured by themselves."""
     counts = {kind: len({item.case.name for item in verdicts if item.case.kind is kind}) for kind in Kind}
     return _PAGE.format(
         count=len(verdicts),
@@ -52,6 +55,7 @@ def page(verdicts: Sequence[Verdicts]) -> str:
         load=os.getloadavg()[0],
         summary="\n".join(_summary(verdicts)),
         misses="\n".join(_misses(verdicts)) or "None.",
+        alone=alone,
         table="\n".join([_line(HEADER), "|" + "---|" * len(HEADER), *(row_text(item) for item in verdicts)]),
         **{str(kind): count for kind, count in counts.items()},
     )

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from benchmarks.accuracy_attribution import Attributed, cases_alone, section
 from benchmarks.accuracy_judging import Observation, classes_of, judge
 from benchmarks.accuracy_page import page
 from pipeprof.model.diagnosis import (
@@ -25,6 +26,7 @@ from pipeprof.model.diagnosis import (
     Verdict,
 )
 from pipeprof.model.profile import CallSite, Host, Role, Versions
+from tests.ground_truth.as_dataset import make
 from tests.ground_truth.registry import all_cases
 
 pytestmark = pytest.mark.tf
@@ -112,3 +114,25 @@ def test_the_page_lists_every_miss() -> None:
     assert f"blamed {MARK.file}:1 batch, planted is {MARK.file}:{MARK.line} map" in text
     assert "`three_steps` (seed 1): failed: no output" in text
     assert "| stage right, by line and op | 0 of 1 | - | - | 0 of 1 |" in text
+
+
+def test_the_section_on_the_stages_alone_counts_the_planted_ones_and_leaves_out_what_was_not_measured() -> None:
+    seen = [
+        Attributed(case="scan", seed=1, coverage=0.9, dearest="planted_chains.py:1 scan", is_right=True),
+        Attributed(case="windows", seed=1, coverage=0.7, dearest="planted_chains.py:2 window", is_right=False),
+        Attributed(case="padded_batch", seed=1, failure="it hung"),
+    ]
+
+    text = section(seen)
+
+    assert "is 80% of what the whole pipeline used at full speed (median; from 70% to 90%)" in text
+    assert "the planted one in 1 of 3" in text
+    assert "| padded_batch | 1 | - | - | it hung |" in text
+    assert section(seen[2:]) == ""
+
+
+def test_a_case_that_python_reads_has_its_pipeline_alone() -> None:
+    names = {case.name for case in cases_alone()}
+
+    assert {"slow_filter", "from_generator", "parsed_records"} <= names
+    assert make("slow_filter", 3).element_spec.shape.rank == 1
