@@ -28,7 +28,7 @@ _SECTION = """## CPU of the stages
 
 `pipeprof bench` on {count} of the planted pipelines: each stage measured alone, on a copy of the chain cut behind it. The CPU
 of all stages is {middle} of what the whole pipeline used at full speed (median; from {least} to {most}), its hand-over of
-elements to Python included, which no stage accounts for. The stage that costs the most is the planted one in {right} of {count}.
+elements to Python included, which no stage accounts for. The dearest stage is the planted one in {right} of {count}.
 
 | case | seed | CPU accounted for | dearest stage | |
 |---|---|---|---|---|
