@@ -22,6 +22,7 @@ from pipeprof.rules.pp005_sources_disagree import SourcesDisagree
 from pipeprof.rules.pp101_input_bound import InputIsTheLimit
 from pipeprof.rules.pp102_compute_bound import ComputeIsTheLimit
 from pipeprof.rules.pp103_host_bound_loop import HostBoundLoop
+from pipeprof.rules.pp105_slow_start_of_epochs import SlowStartOfEpochs
 from pipeprof.rules.pp201_sequential_map import SequentialMap
 from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
@@ -38,6 +39,7 @@ _RULES: tuple[AnyRule, ...] = (
     InputIsTheLimit,
     ComputeIsTheLimit,
     HostBoundLoop,
+    SlowStartOfEpochs,
     SequentialMap,
     BlockingMapCapped,
     CacheablePrefix,

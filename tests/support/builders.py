@@ -146,6 +146,8 @@ class Scene:
     memory_limit_bytes: int | None = None
     rss_bytes: int | None = 2_000_000_000
     lock_held_share: float | None = None
+    boundary_wait_share: float | None = None
+    edges: tuple[float, float, float] | None = None  # seconds to take an iterator down, to make one, to the first element
     windows: str = ""
     pool: int | None = None
     role: Role = Role.TRAIN
@@ -184,6 +186,10 @@ class Scene:
                 wait_share_low=max(0.0, self.wait_share - self.wait_margin),
                 wait_share_high=min(1.0, self.wait_share + self.wait_margin),
                 epochs=self.epochs,
+                boundary_wait_share=self.boundary_wait_share,
+                teardown_s=self.edges[0] if self.edges else None,
+                creation_s=self.edges[1] if self.edges else None,
+                epoch_first_wait_s=self.edges[2] if self.edges else None,
             ),
             resources=Resources(
                 rss_peak_bytes=self.rss_bytes,
