@@ -181,6 +181,7 @@ def _evidence(finding: Finding, name: str) -> float | str | None:
 _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
+    "PP203": _parallel_calls,
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),

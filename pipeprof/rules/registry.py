@@ -25,6 +25,7 @@ from pipeprof.rules.pp103_host_bound_loop import HostBoundLoop
 from pipeprof.rules.pp105_slow_start_of_epochs import SlowStartOfEpochs
 from pipeprof.rules.pp201_sequential_map import SequentialMap
 from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
+from pipeprof.rules.pp203_low_parallelism import LowParallelism
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
 from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
 from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
@@ -42,6 +43,7 @@ _RULES: tuple[AnyRule, ...] = (
     SlowStartOfEpochs,
     SequentialMap,
     BlockingMapCapped,
+    LowParallelism,
     CacheablePrefix,
     FrozenRandomness,
     PythonUnderGil,

@@ -7,7 +7,8 @@ import pytest
 from pipeprof.model.diagnosis import Confidence, Severity
 from pipeprof.model.profile import StageFunction
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
-from pipeprof.rules.pp201_sequential_map import SequentialMap, SequentialMapParameters
+from pipeprof.rules.pp201_sequential_map import SequentialMap
+from pipeprof.rules.room import RoomParameters
 from tests.support.builders import (
     Scene,
     StageSpec,
@@ -32,7 +33,7 @@ SLOW = scene(random_map())
 
 
 def check(given: Scene, **params: float) -> list:
-    return list(SequentialMap().check(given.analysis(), SequentialMapParameters(**params)))
+    return list(SequentialMap().check(given.analysis(), RoomParameters(**params)))
 
 
 def test_a_random_map_on_an_idle_machine_fires_with_its_place_and_numbers() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from pipeprof.errors import UserError
 from pipeprof.rules.base import SECTIONS
-from pipeprof.rules.pp201_sequential_map import SequentialMap, SequentialMapParameters
+from pipeprof.rules.pp201_sequential_map import SequentialMap
 from pipeprof.rules.registry import all_rules, explain_text, find_rule
+from pipeprof.rules.room import RoomParameters
 
 
 @pytest.mark.parametrize("given", ["PP201", "pp201", " PP201 ", "sequential-map"])
@@ -53,7 +54,7 @@ def test_a_page_lists_every_parameter_with_its_default(rule: type) -> None:
 
 
 def test_a_parameter_is_shown_with_unit_range_and_meaning() -> None:
-    assert "    min_share = 0.05 share of the step (0 to 1)\n        parallel calls must save this much" in explain_text(
+    assert "    min_share = 0.05 share of the step (0 to 1)\n        more calls at once must save this much" in explain_text(
         "PP201"
     )
 
@@ -70,6 +71,6 @@ def test_the_page_of_an_unknown_rule_is_the_users_mistake() -> None:
 @pytest.mark.parametrize("value", [-0.01, 1.01])
 def test_a_threshold_out_of_its_range_is_the_users_mistake(value: float) -> None:
     with pytest.raises(UserError) as caught:
-        SequentialMapParameters(min_share=value)
+        RoomParameters(min_share=value)
 
     assert (caught.value.what, caught.value.hint) == (f"min_share = {value} is out of range", "choose 0 to 1")
