@@ -30,7 +30,7 @@ from pipeprof.capture.python_calls import PythonCallMeter
 from pipeprof.capture.run_delay import RunDelay
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.capture.trace_book import TraceBook, read_window
-from pipeprof.capture.windows import Taken, WindowSchedule, take_window
+from pipeprof.capture.windows import Taken, WindowSchedule, take_window, window_cost
 from pipeprof.model.profile import Profile
 from pipeprof.settings import Settings
 
@@ -291,7 +291,9 @@ class CaptureSession:
             return
         window = read_window(trace, start_s, seconds)
         self._traces.add(window, entries)
-        schedule.took(Taken(seconds, self.now() - start_s, window.events, window.steps), self.now(), since_s)
+        now_s = self.now()
+        cost_s = window_cost(seconds, now_s - start_s, window.events)
+        schedule.took(Taken(seconds, cost_s, window.events, window.steps), now_s, since_s)
 
     def _drain(self) -> None:
         events = self._events

@@ -1,8 +1,8 @@
 """Short windows of TensorFlow's profiler: when one may be taken, how long it may be, and taking it.
 
-A window slows the program a little and its end costs more than itself (4-10 us an event, TensorFlow 2.21), so each is chosen by
-what the last one cost: long enough for ten steps, short enough for its share of the run. A profiling session of the user's
-always comes first: where one runs there is no window, and one that begins waits for the few milliseconds that ours still takes.
+While a window lasts each event costs the program about a microsecond; its end costs more (4-10 us an event, TensorFlow 2.21).
+So each is chosen by what the last one cost: long enough for ten steps, short enough for its share of the run. A profiling
+session of the user's always comes first: where one runs there is no window, and one that begins waits until ours has ended.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeprof.capture.native_log import silenced
+from pipeprof.interop.as_executed import EVENT_COST_S
 
 PROFILER_MODULE = "tensorflow.python.profiler.profiler_v2"
 _SETTLE_S = 1.0  # start-up and AUTOTUNE's first choices are not what a run is like
@@ -25,7 +26,7 @@ _PROBE_S = 0.05
 _SHORTEST_S, _LONGEST_S = 0.03, 0.5
 _STEPS = 12  # a window is to hold: the two at its edges are cut
 _MOST_EVENTS = 60_000  # about half a second to write and to read
-_SHARE = 0.02  # of the run may be spent on windows
+_SHARE = 0.02  # of the run may be lost by windows
 _ADVANCE_S = 0.4  # that may be spent before it is earned
 _MOST_WINDOWS = 60
 _SPACING = 1.15  # the next window waits until the run is so much longer
@@ -37,9 +38,20 @@ class Taken:
     """What one window held and cost."""
 
     seconds: float
-    cost_s: float  # from its start until it was read
+    cost_s: float  # what the program lost by it
     events: int
     steps: int
+
+
+def window_cost(seconds: float, until_read_s: float, events: int) -> float:
+    """Return what a window cost the program: the recording of its events, and writing and reading them.
+
+    Args:
+        seconds: its length.
+        until_read_s: from its start until it was read.
+        events: in it.
+    """
+    return max(0.0, until_read_s - seconds) + events * EVENT_COST_S
 
 
 class WindowSchedule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeprof.capture.windows import Taken, WindowSchedule
+from pipeprof.capture.windows import Taken, WindowSchedule, window_cost
 
 
 def drive(schedule: WindowSchedule, until_s: float, *, events_per_s: float, step_s: float, cost_per_event_s: float = 1e-5):
@@ -16,9 +16,9 @@ def drive(schedule: WindowSchedule, until_s: float, *, events_per_s: float, step
             now += 0.05
             continue
         events = int(events_per_s * length)
-        cost = length + events * cost_per_event_s
+        cost = window_cost(length, length + events * cost_per_event_s, events)
         windows.append((now, length, cost))
-        now += cost
+        now += length + cost
         schedule.took(Taken(length, cost, events, max(0, int(length / step_s) - 1)), now, 0.0)
     return windows
 
@@ -63,3 +63,13 @@ def test_where_the_profiler_is_taken_it_is_tried_again_later() -> None:
 
     assert schedule.next_length(6.9, 0.0) is None
     assert schedule.next_length(7.0, 0.0) is not None
+
+
+def test_a_window_costs_what_lies_behind_it_and_the_recording_of_its_events() -> None:
+    assert window_cost(0.5, 0.62, 40_000) == pytest.approx(0.12 + 40_000 * 1.25e-6)
+
+
+def test_windows_that_hold_few_events_cover_most_of_a_short_run() -> None:
+    windows = drive(WindowSchedule(), 6.0, events_per_s=2e3, step_s=0.055)
+
+    assert sum(length for _, length, _ in windows) > 2.0
