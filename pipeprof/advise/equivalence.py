@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any  # TensorFlow's specs carry no types
 
 from pipeprof import units
 from pipeprof.advise.digest import equal_within_rounding
@@ -20,16 +19,17 @@ from pipeprof.advise.neutralise import Neutralised, neutralise, random_ops, resh
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records
+from pipeprof.advise.specs import cardinality_difference, spec_difference, unsupported_spec
 from pipeprof.advise.steadiness import Steadiness, find_steadiness
 from pipeprof.model.profile import ElementsState
 from pipeprof.units import percent
 
 _FRESHNESS_MARGIN = 0.1  # of the share of elements that come again, beyond chance
-_FRESHNESS_ELEMENTS = 256  # unbatched
+_FRESHNESS_ELEMENTS = (256, 64)  # unbatched; fewer where a pass over so many takes too long
+_FEWEST_BATCHES = 2
 _UNBATCHED_ELEMENTS = 100_000
 _SAME_SOURCE_SHARE = 0.5  # overlap from which two partial epochs are taken for one epoch in two orders
 _MIN_ORDER = 4  # elements from which an equal order of two epochs is no accident
-_UNKNOWN_CARDINALITY = -2
 _STEADINESS_SHARE = 0.3  # of the time budget
 _COMPARISON_SHARE = 0.6  # likewise, where freshness is compared too
 _FRESHNESS_PASSES = 8  # two epochs of two sides, in two ways
@@ -67,10 +67,10 @@ def compare(
     Raises:
         TrialError: one of them cannot be loaded.
     """
-    reason = _unsupported(original.element_spec)
+    reason = unsupported_spec(original.element_spec)
     if reason:
         return Equivalence(state=ElementsState.UNCHECKED, note=reason)
-    difference = _spec_difference(original.element_spec, changed.element_spec) or _cardinality_difference(original, changed)
+    difference = spec_difference(original.element_spec, changed.element_spec) or cardinality_difference(original, changed)
     if difference:
         return Equivalence(state=ElementsState.DIFFERENT, note=difference)
     deadline = time.monotonic() + time_budget_s
@@ -232,15 +232,22 @@ def _with_freshness(result: Equivalence, pair: _Pair, limit: int, deadline_s: fl
     if not draws and (result.state is not ElementsState.REORDERED or not reshuffles(pair.original.graph)):
         return result
     apart = ends_with_batch(pair.original.graph) and ends_with_batch(pair.changed.graph)
-    batch = max(batch_sizes(pair.original.graph), default=1)
-    small = _sampled(pair.original, pair.changed, min(limit, max(2, _FRESHNESS_ELEMENTS // batch))) if apart else pair
-    frozen = _freshness(small, limit, deadline_s, apart=apart)
-    if frozen is None and small is not pair:
-        frozen = _freshness(pair, limit, deadline_s, apart=apart)
+    seen = (_freshness(part, limit, deadline_s, apart=apart) for part in _freshness_pairs(pair, limit, apart=apart))
+    frozen = next((found for found in seen if found is not None), None)
     if frozen is None:  # randomness that a change may have frozen is not called the same
         note = _join(result.note, "freshness across epochs was not compared (time budget)")
         return replace(result, state=ElementsState.UNCHECKED, note=note)
     return replace(result, state=ElementsState.DIFFERENT, note=frozen) if frozen else result
+
+
+def _freshness_pairs(pair: _Pair, limit: int, *, apart: bool) -> Iterator[_Pair]:
+    """Yield shorter and shorter epochs to compare, for passes that take too long, then the epochs as they are."""
+    if apart:
+        batch = max(batch_sizes(pair.original.graph), default=1)
+        sizes = [min(limit, max(_FEWEST_BATCHES, elements // batch)) for elements in _FRESHNESS_ELEMENTS]
+        for size in dict.fromkeys(sizes):
+            yield _sampled(pair.original, pair.changed, size)
+    yield pair
 
 
 def _freshness(pair: _Pair, limit: int, deadline_s: float, *, apart: bool) -> str | None:
@@ -253,10 +260,12 @@ def _freshness(pair: _Pair, limit: int, deadline_s: float, *, apart: bool) -> st
         epoch_s=left_s / _FRESHNESS_PASSES,
     )  # fmt: skip
     ours = read_epochs(pair.original, bounds, unbatched=apart)
+    if not ours[0].complete and reshuffles(pair.original.graph):
+        return None  # of a shuffled pass cut short, little comes again whether it is frozen or not
     theirs = read_epochs(pair.changed, bounds, unbatched=apart)
     frozen = _frozen(ours, theirs)
-    if frozen is None or (not ours[0].complete and reshuffles(pair.original.graph)):
-        return None  # of a shuffled pass cut short, little comes again whether it is frozen or not
+    if frozen is None:
+        return None
     if frozen:
         return frozen
     can_repeat = ours[0].complete and not ours[0].error and time.monotonic() < deadline_s
@@ -287,44 +296,6 @@ def _repeated_share(epochs: Sequence[Epoch]) -> float:
 
 
 # --- single comparisons ------------------------------------------------------------------------------------------
-
-
-def _unsupported(spec: Any) -> str:
-    import tensorflow as tf
-
-    for part in tf.nest.flatten(spec):
-        if isinstance(part, tf.data.DatasetSpec):
-            return "elements that are datasets (window) are not compared"
-        if not isinstance(part, tf.TensorSpec | tf.RaggedTensorSpec | tf.SparseTensorSpec | type(None)) and (
-            type(part).__name__ not in {"NoneTensorSpec", "IndexedSlicesSpec"}
-        ):
-            return f"elements of {type(part).__name__.removesuffix('Spec')} are not compared"
-        if isinstance(part, tf.TensorSpec) and part.dtype in (tf.variant, tf.resource):
-            return "elements that are handles are not compared"
-    return ""
-
-
-def _spec_difference(original: Any, changed: Any) -> str:
-    """Return how the specs differ, "" where the changed one is equal or more exact."""
-    import tensorflow as tf
-
-    if original == changed:
-        return ""
-    try:
-        tf.nest.assert_same_structure(original, changed)
-    except (TypeError, ValueError):
-        return "the structure of the elements changed"
-    for one, other in zip(tf.nest.flatten(original), tf.nest.flatten(changed), strict=True):
-        if one != other and not other.is_subtype_of(one):
-            return f"element_spec changed from {one} to {other}"
-    return ""
-
-
-def _cardinality_difference(original: Replayable, changed: Replayable) -> str:
-    before, after = int(original.load().cardinality()), int(changed.load().cardinality())
-    if before == after or _UNKNOWN_CARDINALITY in {before, after}:
-        return ""
-    return f"cardinality changed from {before} to {after}"
 
 
 def _error_difference(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str:
