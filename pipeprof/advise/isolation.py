@@ -75,11 +75,13 @@ class Isolation:
         self._handing_over = handing_over
         self._plan = plan
         self._origin = plan.edge.clock()
+        self._probed_s = 0.0  # spent on finding sizes
 
     def run(self) -> None:
         """Measure rounds until the time is spent; at least one, and three where they fit into twice the time."""
         for arm in self.arms.values():
             self._guarded(arm, self._probe)
+        self._probed_s = self._spent_s()
         block_s = self._block_s()
         for number in range(MOST_ROUNDS):
             began = self._spent_s()
@@ -105,7 +107,7 @@ class Isolation:
         return self._plan.edge.clock() - self._origin
 
     def _has_time(self, number: int, spent_s: float) -> bool:
-        each_s = spent_s / (number + 1)  # the probes count as one round
+        each_s = (spent_s - self._probed_s) / number
         return spent_s + each_s <= self._plan.seconds * (2 if number < _LEAST_ROUNDS else 1)
 
     def _block_s(self) -> float:

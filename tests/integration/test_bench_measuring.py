@@ -118,7 +118,7 @@ def test_a_stand_in_step_waits_as_far_as_the_pipeline_is_slower(bench):
 
 @pytest.mark.parametrize("name", ["three", "endless"])
 def test_a_tiny_dataset_and_an_endless_one_are_measured(bench, name):
-    done, diagnosis = bench(name, seconds=2.0)
+    done, diagnosis = bench(name, seconds=8.0)
 
     stages = [stage for stage in diagnosis.pipelines[0].stages if not stage.injected]
     assert all(stage.isolated is not None and stage.isolated.rounds >= 3 for stage in stages)
