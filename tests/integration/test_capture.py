@@ -99,12 +99,12 @@ def test_taking_down_the_iterator_of_an_epoch_is_waiting_of_the_loop_that_goes_o
         truths.append(time.perf_counter() - began)
     loop = train_pipeline(session.stop()).loop
 
-    assert [epoch.teardown_s for epoch in loop.epochs] == [
-        0.0,
-        *(pytest.approx(truth, rel=0.1, abs=0.01) for truth in truths[:2]),
-    ]
+    measured = [epoch.teardown_s for epoch in loop.epochs]
+    assert measured[0] == 0.0
+    assert all(seconds <= truth for seconds, truth in zip(measured[1:], truths, strict=False))
+    assert sum(measured) >= 0.7 * sum(truths[:2])  # the rest is the last reading of the counters
     assert sum(truths[:2]) > 0.05
-    assert loop.boundary_wait_s >= 0.9 * sum(truths[:2])
+    assert loop.boundary_wait_s >= sum(measured)
     binned = sum(item.wait_s + item.gap_s for item in loop.bins)
     assert binned == pytest.approx(loop.wall_s - loop.first_step_s, rel=0.01)
 
