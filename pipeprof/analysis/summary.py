@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from statistics import median
 
 from pipeprof.analysis.histograms import quantile
 from pipeprof.analysis.significance import Interval, share_interval
@@ -46,8 +47,9 @@ def summarise_steps(record: PipelineRecord | None) -> Steps:
         wait=_quantiles(loop.wait_histogram),
         own=_quantiles(loop.gap_histogram),
         creation_s=loop.creation_s / loop.epoch_count if loop.epoch_count else None,
-        teardown_s=_mean_of_later(loop, lambda epoch: epoch.teardown_s),
-        epoch_first_wait_s=_mean_of_later(loop, lambda epoch: epoch.first_wait_s),
+        teardown_s=_usual_of_later(loop, lambda epoch: epoch.teardown_s),
+        epoch_first_wait_s=_usual_of_later(loop, lambda epoch: epoch.first_wait_s),
+        edge_s=_usual_of_later(loop, lambda epoch: epoch.teardown_s + epoch.creation_s + epoch.first_wait_s),
     )
 
 
@@ -58,10 +60,10 @@ def _quantiles(histogram: Histogram) -> Quantiles | None:
     return Quantiles(p50_s=middle, p95_s=most, p99_s=nearly_all)
 
 
-def _mean_of_later(loop: Loop, value: Callable[[EpochRecord], float]) -> float | None:
-    """Return the mean over the later epochs, of those that were not merged."""
+def _usual_of_later(loop: Loop, value: Callable[[EpochRecord], float]) -> float | None:
+    """Return the median over the later epochs, of those that were not merged: the first of them often costs the most."""
     epochs = loop.epochs[1:] if loop.epoch_count == len(loop.epochs) else loop.epochs[1:-1]
-    return sum(value(epoch) for epoch in epochs) / len(epochs) if epochs else None
+    return median(value(epoch) for epoch in epochs) if epochs else None
 
 
 def _wait_share(loop: Loop) -> Interval:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LATE_S = 0.0005  # a waking thread that finds the lock free is back within 0.1-0.2 ms; a computing holder keeps it for 5 ms
+_NAP_S = 0.05
 _DELAY_FIELD = 1  # schedstat: nanoseconds on a core, nanoseconds runnable but without one (proc(5))
 
 
@@ -35,15 +36,22 @@ class GilProbe:
         self.held = 0
 
     def sleep(self, wake: threading.Event, seconds: float) -> None:
-        """Sleep until the time is over or ``wake`` is set, and note how late that ended."""
+        """Sleep until the time is over or ``wake`` is set, waking now and then to see how late that is."""
+        end = self._clock() + seconds
+        while (left := end - self._clock()) > 0:
+            if self._nap(wake, min(left, _NAP_S)):
+                return
+
+    def _nap(self, wake: threading.Event, seconds: float) -> bool:
+        """Sleep once; return whether it was woken."""
         delayed, until = self._run_delay_s(), self._clock() + seconds
         if wake.wait(seconds):
-            return
+            return True
         late, after = self._clock() - until, self._run_delay_s()
-        if delayed is None or after is None:
-            return
-        self.wakings += 1
-        self.held += late - (after - delayed) > LATE_S
+        if delayed is not None and after is not None:
+            self.wakings += 1
+            self.held += late - (after - delayed) > LATE_S
+        return False
 
     def take(self) -> tuple[int, int]:
         """Return the wakings since the last call, and how many of them found the lock held."""

@@ -27,7 +27,7 @@ _SHORTEST_S, _LONGEST_S = 0.03, 0.5
 _STEPS = 12  # a window is to hold: the two at its edges are cut
 _MOST_EVENTS = 60_000  # about half a second to write and to read
 _SHARE = 0.02  # of the run may be lost by windows
-_ADVANCE_S = 0.4  # that may be spent before it is earned
+_ADVANCE_S = 0.4
 _MOST_WINDOWS = 60
 _SPACING = 1.15  # the next window waits until the run is so much longer
 _RETRY_S = 2.0  # after a window without a step
@@ -57,9 +57,15 @@ def window_cost(seconds: float, until_read_s: float, events: int) -> float:
 class WindowSchedule:
     """Decides when the next window is due and how long it is. Pure."""
 
-    def __init__(self, share: float = _SHARE, most: int = _MOST_WINDOWS) -> None:
-        """Start without a window; ``most`` that hold steps may be taken, and all of them may take this share of the run."""
-        self._share, self._most = share, most
+    def __init__(self, share: float = _SHARE, most: int = _MOST_WINDOWS, advance_s: float = _ADVANCE_S) -> None:
+        """Start without a window.
+
+        Args:
+            share: of the run that may be lost by windows.
+            most: windows that hold steps.
+            advance_s: what may be lost before it is earned.
+        """
+        self._share, self._most, self._advance_s = share, most, advance_s
         self.count = 0
         self.spent_s = 0.0
         self._due_s = 0.0
@@ -72,7 +78,7 @@ class WindowSchedule:
             now_s: the capture's clock.
             began_s: when the first pipeline that needs windows began.
         """
-        is_earned = self.spent_s <= _ADVANCE_S + self._share * (now_s - began_s)
+        is_earned = self.spent_s <= self._advance_s + self._share * (now_s - began_s)
         is_due = now_s - began_s >= _SETTLE_S and now_s >= self._due_s
         return self._length_s if is_due and is_earned and self.count < self._most else None
 

@@ -106,8 +106,9 @@ class Steps:
     wait: Quantiles | None = None  # for one element
     own: Quantiles | None = None  # the loop's own time between two elements
     creation_s: float | None = None  # making an iterator, mean over the epochs
-    teardown_s: float | None = None  # taking down the iterator of the epoch before, mean over the later epochs
-    epoch_first_wait_s: float | None = None  # for the first element of a later epoch, mean
+    teardown_s: float | None = None  # taking down the iterator of the epoch before, median over the later epochs
+    epoch_first_wait_s: float | None = None  # for the first element of a later epoch, median
+    edge_s: float | None = None  # all of that between two epochs, median
     ready_s: float | None = None  # how long an element lies ready in the last buffer, mean (Little's law)
 
 

@@ -16,6 +16,7 @@ from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage,
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
 
+_FEWEST_EDGES = 2  # the first one often costs the most, once: up to 2.4 s to take an iterator down
 _BUFFERS = frozenset({"shuffle"})
 
 
@@ -43,11 +44,12 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
 
     How it is measured:
         The taking down and the making of iterators and the wait for the first
-        element of each later epoch, as a share of the loop's wall time.
+        element of each later epoch: the median of these, times their number, as
+        a share of the loop's wall time. An edge that was slow once is none.
 
     When it is wrong:
         Of very short epochs, which are all edge; there the share is right, and
-        larger epochs are the cure.
+        larger epochs are the cure. With fewer than three epochs it stays silent.
 
     What to do:
         Let one iterator serve all epochs: dataset.repeat(epochs) after the
@@ -73,10 +75,11 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
     def check(self, analysis: Analysis, params: SlowStartParameters) -> Iterator[Finding]:
         """Yield one finding where the waits lie between epochs."""
         train, steps = analysis.train, analysis.steps
-        share = steps.boundary_wait_share
-        if train is None or share is None or steps.wait_share is None or not is_input_bound(analysis):
+        if train is None or steps.wait_share is None or not is_input_bound(analysis):
             return
-        if share < params.min_share or steps.wait_share - share > params.max_within:
+        share = _share_of_edges(steps, train)
+        within = steps.wait_share - (steps.boundary_wait_share or 0.0)
+        if share < params.min_share or within > params.max_within:
             return
         view = _filled_buffer(train)
         yield self.report(
@@ -93,6 +96,15 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
                 Evidence(name="first_wait_s", value=steps.epoch_first_wait_s, unit="s"),
             ),
         )
+
+
+def _share_of_edges(steps: Steps, train: PipelineView) -> float:
+    """Return the share of the loop that its usual edge costs, 0 where too few were seen to know what is usual."""
+    wall_s = sum(item.wait_s + item.gap_s for item in train.record.loop.bins)
+    edges = steps.epochs - 1
+    if steps.edge_s is None or edges < _FEWEST_EDGES or wall_s <= 0:
+        return 0.0
+    return steps.edge_s * edges / wall_s
 
 
 def _filled_buffer(train: PipelineView) -> StageView | None:

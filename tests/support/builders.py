@@ -190,6 +190,7 @@ class Scene:
                 teardown_s=self.edges[0] if self.edges else None,
                 creation_s=self.edges[1] if self.edges else None,
                 epoch_first_wait_s=self.edges[2] if self.edges else None,
+                edge_s=sum(self.edges) if self.edges else None,
             ),
             resources=Resources(
                 rss_peak_bytes=self.rss_bytes,
