@@ -29,7 +29,9 @@ this page, on {cores} cores, load average {load:.1f} at its end.
 A verdict is *withheld* where pipeprof says "unknown" of a loop whose waiting is known. A *false alarm* is a finding of medium
 or high severity (other than PP101, which repeats the verdict) or any change that is advised, where nothing is wrong. Explained
 is the share of the busy time that a written stage or a named rewrite accounts for; overhead is pipeprof's own account of it.
-XProf is asked about the same run, as `pipeprof report --tensorboard` writes it; it names no stage.
+Under Keras the program's clock starts where Keras turns to its input, and so counts Keras' own dispatch of a step too (one or
+two milliseconds), which pipeprof does not. XProf is asked about the same run, as `pipeprof report --tensorboard` writes it; it
+names no stage.
 
 ## Misses
 

@@ -43,6 +43,7 @@ _WAITED_FOR = 0.05  # share of the time; below it what a function is made of doe
 _LOOK_INSIDE_SHARE = 0.005  # of the run
 _LOOKS_INSIDE = 3
 _LOOK_INSIDE_ADVANCE_S = 0.08
+_LOOK_INSIDE_S = 0.15
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
 
 
@@ -75,7 +76,7 @@ class CaptureSession:
         self._run_delay = RunDelay()
         self._patches = Patches(self)
         self._traces = TraceBook()
-        look_inside = WindowSchedule(_LOOK_INSIDE_SHARE, _LOOKS_INSIDE, _LOOK_INSIDE_ADVANCE_S)
+        look_inside = WindowSchedule(_LOOK_INSIDE_SHARE, _LOOKS_INSIDE, _LOOK_INSIDE_ADVANCE_S, _LOOK_INSIDE_S)
         self._windows = {True: WindowSchedule(), False: look_inside}  # by blindness
         self._since_s: dict[bool, float] = {}  # when the first pipeline that wants a window was seen
         self._maker = ProfileMaker(facts, self._registry, self.pipelines, self._traces)

@@ -57,15 +57,22 @@ def window_cost(seconds: float, until_read_s: float, events: int) -> float:
 class WindowSchedule:
     """Decides when the next window is due and how long it is. Pure."""
 
-    def __init__(self, share: float = _SHARE, most: int = _MOST_WINDOWS, advance_s: float = _ADVANCE_S) -> None:
+    def __init__(
+        self,
+        share: float = _SHARE,
+        most: int = _MOST_WINDOWS,
+        advance_s: float = _ADVANCE_S,
+        longest_s: float = _LONGEST_S,
+    ) -> None:
         """Start without a window.
 
         Args:
             share: of the run that may be lost by windows.
             most: windows that hold steps.
             advance_s: what may be lost before it is earned.
+            longest_s: length of a window.
         """
-        self._share, self._most, self._advance_s = share, most, advance_s
+        self._share, self._most, self._advance_s, self._longest_s = share, most, advance_s, longest_s
         self.count = 0
         self.spent_s = 0.0
         self._due_s = 0.0
@@ -95,9 +102,9 @@ class WindowSchedule:
             self._due_s = began_s + max((now_s - began_s) * _SPACING, now_s - began_s + _PROBE_S)
         else:
             wanted = window.seconds * 3
-            self._due_s = now_s + (_RETRY_S if window.seconds >= _LONGEST_S else _PROBE_S)
+            self._due_s = now_s + (_RETRY_S if window.seconds >= self._longest_s else _PROBE_S)
         affordable = window.seconds * _MOST_EVENTS / max(1, window.events)
-        self._length_s = min(max(_SHORTEST_S, wanted), max(_SHORTEST_S, affordable), _LONGEST_S)
+        self._length_s = min(max(_SHORTEST_S, wanted), max(_SHORTEST_S, affordable), self._longest_s)
 
 
 def take_window(seconds: float, sleep: Callable[[float], object] = time.sleep) -> bytes | None:
