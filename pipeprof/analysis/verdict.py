@@ -56,7 +56,8 @@ class _Case:
     control: Control | None  # None where there is none that may be used
     doubt: str  # why there is none, where one was measured
     ceiling: _Ceiling
-    low: float  # the share of the step that is graded
+    share: float  # of the step, what is graded, and its interval
+    low: float
     high: float
     shortcomings: tuple[Shortcoming, ...]
 
@@ -103,6 +104,7 @@ def _judge_training(steps: Steps, view: PipelineView | None, control: Control | 
         control=usable,
         doubt="" if control is None or usable is not None else describe_doubt(control),
         ceiling=_ceiling(steps, view, usable),
+        share=steps.wait_share if usable is None else (usable.recoverable_low + usable.recoverable_high) / 2,
         low=low if usable is None else usable.recoverable_low,
         high=high if usable is None else usable.recoverable_high,
         shortcomings=find_shortcomings(steps, view.record.loop.wall_s),
@@ -179,14 +181,16 @@ def _unknown(sentence: str) -> Verdict:
 def _bound(case: _Case, limit: Limit) -> InputBound:
     """Return the band, unknown where the run does not decide it.
 
+    What limits training for certain is in the band of its most likely share, at low confidence where it may be in another.
     Too few steps, or a start that took most of the run, decide nothing. In a short or a noisy run waiting can be certain, its
     absence cannot: what is seen early is not what a long run does, and much may be left to gain.
     """
     if limit is Limit.STARTUP or any(item.name == "steps" for item in case.shortcomings):
         return InputBound.UNKNOWN
-    bound = band_of(case.low)
-    if bound is not InputBound.NOT or limit is Limit.CONTENTION:
-        return bound
+    if band_of(case.low) is not InputBound.NOT:
+        return band_of(max(case.low, case.share))
+    if limit is Limit.CONTENTION:
+        return InputBound.NOT
     is_open = bool(case.shortcomings) or max(case.left, case.high) >= HIGHLY
     return InputBound.UNKNOWN if is_open else InputBound.NOT
 
@@ -229,6 +233,8 @@ def _confidence(case: _Case) -> Confidence:
     """Low without a control, of a short run, or where the machine is as noisy as a band is wide; high where all is narrow."""
     control = case.control
     if control is None or case.steps.count < _FEW_STEPS or case.shortcomings or case.ceiling.by_run is not None:
+        return Confidence.LOW
+    if band_of(case.low) is not band_of(case.share):
         return Confidence.LOW
     width = control.recoverable_high - control.recoverable_low
     noise = max(control.noise_high, 1 / max(control.noise_low, 1e-3)) - 1

@@ -205,7 +205,7 @@ def autotune_off(draw: Draw) -> Loop:
 def cheap_scalar_maps(draw: Draw) -> Loop:
     """Maps that cost their call alone: there are many scalars in a batch, and any of the maps is a right answer."""
     batch = draw.choice("batch", [1024, 2048, 4096])
-    pace = Pace(step_s=draw.number("step, s", 0.001, 0.006), input_s=batch * 8e-6, batch=batch, steps=350, epochs=1)
+    pace = Pace(step_s=draw.number("step, s", 0.001, 0.006), input_s=batch * 8e-6, batch=batch, steps=60, epochs=1)
     factor = draw.count("factor", 2, 9)
     dataset = numbers(pace.epoch_elements)
     dataset = dataset.map(lambda value: value * factor)  # PLANTED map

@@ -73,7 +73,7 @@ def _gzip() -> Any:
 def parsed_table(draw: Draw) -> Loop:
     columns = draw.count("columns", 300, 900)
     path = files.table(draw.folder / "sample.csv", 1, columns)
-    line = tf.io.read_file(path)
+    line = tf.strings.strip(tf.io.read_file(path))
     defaults = [[0.0]] * columns
     pace = pace_of(draw, cost_of(lambda: tf.io.decode_csv(line, defaults)) * 0.8)
     paths = files.table(draw.folder / "rows.csv", pace.epoch_elements, columns)

@@ -47,9 +47,22 @@ def test_the_bands_begin_at_5_and_at_20_percent(share: float, expected: InputBou
     assert band(share) is expected
 
 
-@pytest.mark.parametrize(("low", "high", "expected"), [(0.19, 0.30, InputBound.MODERATELY), (0.04, 0.15, InputBound.NOT)])
-def test_an_interval_across_a_band_takes_the_lower_one(low: float, high: float, expected: InputBound) -> None:
-    assert band(low, high) is expected
+@pytest.mark.parametrize(
+    ("low", "share", "high", "expected"),
+    [
+        (0.06, 0.25, 0.44, InputBound.HIGHLY),  # input-bound for certain, and most likely highly
+        (0.06, 0.19, 0.32, InputBound.MODERATELY),
+        (0.04, 0.09, 0.15, InputBound.NOT),  # may keep up, and cannot be far from it
+        (0.04, 0.25, 0.46, InputBound.UNKNOWN),
+    ],
+)
+def test_what_waits_for_certain_is_in_the_band_of_its_most_likely_share(
+    low: float, share: float, high: float, expected: InputBound
+) -> None:
+    verdict = judge(steps(share, low, high), view(), None)
+
+    assert verdict.input_bound is expected
+    assert verdict.confidence is Confidence.LOW
 
 
 @pytest.mark.parametrize(
@@ -59,7 +72,7 @@ def test_an_interval_across_a_band_takes_the_lower_one(low: float, high: float, 
 def test_with_a_control_the_recoverable_share_is_graded_and_not_the_wait(recoverable: float, expected: InputBound) -> None:
     handed_over = {"ready_step_s": 0.04 * (1 - recoverable), "ready_wait_share": (0.5 - recoverable) / (1 - recoverable)}
 
-    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable + 0.05, **handed_over))
+    verdict = judge(steps(0.5, 0.48, 0.52), view(), control(recoverable, recoverable, **handed_over))
 
     assert verdict.input_bound is expected
 
