@@ -125,6 +125,8 @@ class Consumption:
         if isinstance(event, Next):
             state = self._iterators.get(event[0])
             if state is not None:
+                if state.by_keras:
+                    self._read_by_python(event.thread, state)
                 state.by_python = True
                 self._next_calls.called(event, state.recorder)
         elif isinstance(event, KerasStep):
@@ -180,6 +182,14 @@ class Consumption:
 
     # --- Keras --------------------------------------------------------------------------------------------------
 
+    def _read_by_python(self, thread: int, state: _IteratorState) -> None:
+        """Keras calls ``next`` for itself, as its ``predict`` does: its steps are those calls."""
+        state.by_keras = False
+        state.spans.clear()
+        state.newest_span = None
+        state.recorder.method = "next"
+        self._keras.pop(thread, None)
+
     def _keras_step(self, event: KerasStep) -> None:
         last = self._keras.pop(event.thread, None)
         if last is not None and event.iterator in {None, last[0]}:
@@ -189,7 +199,7 @@ class Consumption:
             if ended is not None:
                 ended.recorder.consumer_epochs += 1
         state = None if event.iterator is None else self._iterators.get(event.iterator)
-        if event.iterator is None or state is None:
+        if event.iterator is None or state is None or state.by_python:
             return
         state.recorder.method = "keras"
         state.by_keras = True

@@ -67,7 +67,7 @@ class NextCalls:
         if before is None:
             if not steps:
                 self._cross_boundary(thread, start_s, recorder)
-        elif len(steps) == 1 and not self._more_s:
+        elif len(steps) == 1 and not self._more_s and not self._left_s:
             _, asked_s, got_s, _, _ = before[0]
             recorder.step(iterator, asked_s, got_s - asked_s, start_s - got_s, thread)
         else:
@@ -79,7 +79,7 @@ class NextCalls:
             steps.pop(iterator, None)
             recorder.end_of_data(iterator, end_s - start_s, start_s)
             self._ended[thread] = (recorder, end_s)
-        if len(steps) > 1:
+        if len(steps) > ok:
             for other in steps:
                 if other != iterator:
                     self._left_s.setdefault((thread, other), start_s)

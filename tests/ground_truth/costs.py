@@ -17,38 +17,34 @@ import numpy as np
 import tensorflow as tf
 
 CORES = len(os.sched_getaffinity(0))
-_SORTED = 512  # numbers in the tensor that native work sorts again and again
-_CALIBRATED = 1000
+_CALIBRATED = 20_000  # numbers, sorted in some milliseconds
+_MOST = 2_000_000
 
 
 @cache
 def sort_s() -> float:
-    """Return the seconds that one sort takes, in a function of its own: no dataset is made for it."""
-    function = tf.function(_sorts)
-    count = tf.constant(_CALIBRATED)
-    function(0.0, count)
+    """Return the seconds that sorting takes for each number, in a function of its own: no dataset is made for it."""
+    function = tf.function(_sorted(_CALIBRATED))
+    function(tf.constant(0.0))
     taken = []
-    for _ in range(5):
+    for turn in range(7):
         began = time.perf_counter()
-        function(0.0, count)
+        function(tf.constant(float(turn)))
         taken.append(time.perf_counter() - began)
     return min(taken) / _CALIBRATED
 
 
-def _sorts(value: Any, count: Any) -> Any:
-    numbers = tf.cast(tf.range(_SORTED) * 7919 % 1009, tf.float32) + tf.cast(value, tf.float32)
-
-    def body(index: Any, numbers: Any) -> tuple[Any, Any]:
-        return index + 1, tf.sort(tf.reverse(numbers, [0]))
-
-    _, numbers = tf.while_loop(lambda index, _: index < count, body, (0, numbers), parallel_iterations=1)
-    return numbers[0]
+def _sorted(count: int) -> Callable[[Any], Any]:
+    numbers = tf.constant(np.random.default_rng(count).permutation(count).astype(np.float32))
+    return lambda value: tf.sort(numbers + tf.cast(value, tf.float32))[0]
 
 
 def burn(seconds: float) -> Callable[[Any], Any]:
-    """Return a function that computes natively on one core for so long, and gives a scalar that hangs on the value."""
-    count = max(1, round(seconds / sort_s()))
-    return lambda value: _sorts(value, count)
+    """Return a function that computes natively on one core for so long, and gives a scalar that hangs on the value.
+
+    It is one sort of many numbers, so that a profiler sees few events.
+    """
+    return _sorted(min(_MOST, max(1, round(seconds / sort_s()))))
 
 
 def nap(seconds: float) -> Callable[[Any], Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from pipeprof.capture.consumption import Consumption, Created, KerasStep
+from pipeprof.capture.next_calls import Next
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.model.profile import Loop
 from tests.support.consumers import binned, snapshot
@@ -370,3 +371,19 @@ def test_elements_of_a_later_iterator_that_were_there_at_the_first_look_are_coun
     assert measured.elements == 32
     assert measured.seen_share == pytest.approx(2 / 32)
     assert measured.wall_s < 1.0
+
+
+def test_elements_that_keras_asks_for_by_calls_of_next_are_counted_once() -> None:
+    recorder, consumption = LoopRecorder(), Consumption()
+    consumption.handle(Created(1, 0.0, 0.01, 1, recorder))
+    now = 0.01
+    for _ in range(5):  # Keras' predict: a step, in which it calls next itself
+        consumption.handle(KerasStep(1, 1, now, now + 0.001, 1))
+        consumption.handle(Next(1, now + 0.001, now + 0.101, 1, ok=True))
+        now += 0.301
+    consumption.handle(KerasStep(None, 0, now, now, 1))
+    consumption.finish_all()
+    measured = recorder.freeze()
+
+    assert (measured.method, measured.elements) == ("next", 5)
+    assert sum(item.wait_s for item in measured.bins) == pytest.approx(4 * 0.1)

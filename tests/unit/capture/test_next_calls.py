@@ -283,3 +283,19 @@ def test_an_old_iterator_that_goes_in_the_middle_of_a_step_is_in_that_steps_gap(
 
     assert sum(epoch.teardown_s for epoch in measured.epochs) == 0.0
     assert binned(measured)[1] == pytest.approx(2 * 0.2 + 0.7 + 0.2)
+
+
+def test_of_two_pipelines_read_in_turns_the_one_that_is_left_ends_its_last_step_where_the_other_was_asked() -> None:
+    images, labels, consumption = LoopRecorder(), LoopRecorder(), Consumption()
+    loop = PythonLoop(consumption)
+    loop.create(1, images)
+    loop.create(2, labels)
+    for _ in range(3):
+        loop.next(1, 0.1, 0.0)
+        loop.next(2, 0.1, 0.5)
+    loop.next(1, 0.1, 0.0)
+    loop.next(2, 0.1, 0.0, ok=False)
+    loop.now_s += 5.0  # what follows is no step
+    consumption.handle(Gone(1, loop.now_s))
+
+    assert binned(images.freeze())[1] == pytest.approx(2 * 0.6)
