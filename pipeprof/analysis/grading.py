@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.diagnosis import InputBound, Steps
+from pipeprof.model.profile import Loop
 
 HIGHLY = 0.20
 MODERATELY = 0.05
@@ -35,6 +36,11 @@ def band_of(share: float) -> InputBound:
     if share >= HIGHLY:
         return InputBound.HIGHLY
     return InputBound.MODERATELY if share >= MODERATELY else InputBound.NOT
+
+
+def lasted_s(loop: Loop) -> float:
+    """Return how long a loop was watched: its own time, or from the first to the last window where those showed it."""
+    return max(loop.wall_s, loop.end_s - loop.start_s) if loop.method == "trace" else loop.wall_s
 
 
 def find_shortcomings(

@@ -21,6 +21,7 @@ from pipeprof.analysis.grading import (
     band_of,
     describe_shortcomings,
     find_shortcomings,
+    lasted_s,
 )
 from pipeprof.analysis.roles import LongerWait
 from pipeprof.model.analysis import PipelineView
@@ -107,7 +108,7 @@ def _judge_training(steps: Steps, view: PipelineView | None, control: Control | 
         share=steps.wait_share if usable is None else (usable.recoverable_low + usable.recoverable_high) / 2,
         low=low if usable is None else usable.recoverable_low,
         high=high if usable is None else usable.recoverable_high,
-        shortcomings=find_shortcomings(steps, view.record.loop.wall_s),
+        shortcomings=find_shortcomings(steps, lasted_s(view.record.loop)),
     )
     limit = _limit(case)
     bound = _bound(case, limit)

@@ -1,7 +1,7 @@
 """Short windows of TensorFlow's profiler: when one may be taken, how long it may be, and taking it.
 
 While a window lasts each event costs the program about a microsecond; its end costs more (4-10 us an event, TensorFlow 2.21).
-So each is chosen by what the last one cost: long enough for ten steps, short enough for its share of the run. A profiling
+So each is chosen by what the last one cost: long enough for some steps, short enough for its share of the run. A profiling
 session of the user's always comes first: where one runs there is no window, and one that begins waits until ours has ended.
 """
 
@@ -23,8 +23,8 @@ from pipeprof.interop.as_executed import EVENT_COST_S
 PROFILER_MODULE = "tensorflow.python.profiler.profiler_v2"
 _SETTLE_S = 1.0  # start-up and AUTOTUNE's first choices are not what a run is like
 _PROBE_S = 0.05
-_SHORTEST_S, _LONGEST_S = 0.03, 0.5
-_STEPS = 12  # a window is to hold: the two at its edges are cut
+_SHORTEST_S, _LONGEST_S = 0.03, 1.0
+_STEPS = 20  # a window is to hold: the two at its edges are cut
 _MOST_EVENTS = 60_000  # about half a second to write and to read
 _SHARE = 0.02  # of the run may be lost by windows
 _ADVANCE_S = 0.4

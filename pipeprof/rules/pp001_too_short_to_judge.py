@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeprof.analysis.grading import MAX_WIDTH, MIN_STEPS, MIN_WALL_S, describe_shortcomings, find_shortcomings
+from pipeprof.analysis.grading import MAX_WIDTH, MIN_STEPS, MIN_WALL_S, describe_shortcomings, find_shortcomings, lasted_s
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, InputBound, Severity
 from pipeprof.rules.base import Parameters, Rule, parameter
@@ -70,7 +70,7 @@ class TooShortToJudge(Rule[TooShortParameters]):
             return
         found = find_shortcomings(
             analysis.steps,
-            train.record.loop.wall_s,
+            lasted_s(train.record.loop),
             min_steps=params.min_steps,
             min_wall_s=params.min_wall_s,
             max_width=params.max_width,

@@ -289,3 +289,10 @@ def test_python_that_holds_the_lock_between_the_steps_is_named_as_the_limit(shar
 
 def test_a_loop_that_waits_for_its_input_is_limited_by_that_whoever_holds_the_lock() -> None:
     assert judge(steps(0.5, 0.48, 0.52), view(), None, loop_python_share=0.9).limit is Limit.INPUT
+
+
+def test_a_loop_seen_in_windows_lasted_from_the_first_to_the_last_of_them() -> None:
+    seen = {"wall_s": 1.4, "start_s": 2.0, "end_s": 7.0, "first_step_s": None}
+
+    assert judge(steps(0.01, 0.0, 0.02), view(**seen, method="trace"), None).input_bound is InputBound.NOT
+    assert judge(steps(0.01, 0.0, 0.02), view(**seen), None).input_bound is InputBound.UNKNOWN
