@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeprof.advise.guard import HungError, Pulse, run_guarded
+from pipeprof.analysis.operational import view_pipeline
+from pipeprof.analysis.scaling import probe_counts
 from pipeprof.api import Profiling
 from pipeprof.errors import TrialError, UserError
 from pipeprof.launch import streams
 from pipeprof.launch.target import Target, load_function, make_dataset
-from pipeprof.model.profile import IsolatedPrefix, PipelineRecord, Profile, Role, WrittenStage
+from pipeprof.model.profile import IsolatedPrefix, PipelineRecord, Profile, Role, ScalingPoint, WrittenStage
 from pipeprof.report.progress import TrialProgress
 from pipeprof.settings import Settings
 
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeprof.advise.isolation import Isolation
+    from pipeprof.advise.isolation import Arm
 
 LOG_FILE = "output.log"
 _WHOLE_SHARE = 0.35  # of the time, for the whole pipeline
 _LEAST_WHOLE_S = 3.5  # what a verdict needs
+_SCALING_SHARE = 0.3  # of what is left, for more calls at once
+_HAS_CALLS = frozenset({"map", "interleave"})
 _SLACK_S = 60.0
 _MOST_TEXT = 160
 _TRIALS_NOTE = "bench measures and tries nothing; pipeprof run tries the changes"
@@ -189,37 +193,63 @@ class _Bench:
     # --- each stage alone ------------------------------------------------------------------------------------------
 
     def _with_stages(self, profile: Profile, dataset: Any, pipeline_id: str | None) -> Profile:
-        from pipeprof.advise.isolation import Isolation, IsolationPlan
-        from pipeprof.advise.prefixes import arms_of, handing_over
+        from pipeprof.advise.prefixes import arms_of
 
         record = next((item for item in profile.pipelines if item.id == pipeline_id), None)
         if record is None:
             return profile
         host = profile.run.host
-        seconds = max(1.0, self._order.seconds - self._whole_s)
+        limit = host.memory_limit_bytes or host.memory_bytes
         try:
-            arms = arms_of(dataset, record.written, record.output, host.memory_limit_bytes or host.memory_bytes)
+            arms = arms_of(dataset, record.written, record.output, limit)
         except TrialError as error:
             return _with_problems(profile, [f"no stage was measured alone: {error}"])
-        made: list[Isolation] = []
+        left_s = max(1.0, self._order.seconds - self._whole_s)
+        problem = self._measure_rounds(arms, left_s * (1 - _SCALING_SHARE), "measuring each stage alone")
+        results = {key: arm.result for key, arm in arms.items()}
+        record = replace(record, written=tuple(_with_prefix(stage, results) for stage in record.written))
+        problems = [*([problem] if problem else []), *_not_measured(record)]
+        if not problem:
+            record, told = self._with_scaling(record, dataset, host.cores, limit, left_s * _SCALING_SHARE)
+            problems += told
+        pipelines = tuple(record if item.id == record.id else item for item in profile.pipelines)
+        return _with_problems(replace(profile, pipelines=pipelines), problems)
+
+    def _with_scaling(
+        self, record: PipelineRecord, dataset: Any, cores: int, memory_bytes: int | None, seconds: float
+    ) -> tuple[PipelineRecord, list[str]]:
+        """Measure the slowest stage at several numbers of calls at once, where it has calls."""
+        from pipeprof.advise.prefixes import arms_of_calls
+
+        stage = view_pipeline(record, cores).bottleneck
+        if stage is None or stage.stage.op not in _HAS_CALLS:
+            return record, []
+        try:
+            arms = arms_of_calls(dataset, record, stage.id, probe_counts(cores), memory_bytes)
+        except TrialError as error:
+            return record, [f"more calls of {stage.stage.op} at once were not tried: {error}"]
+        problem = self._measure_rounds(arms, max(1.0, seconds), "measuring more calls at once")
+        points = tuple(ScalingPoint(calls=int(key), prefix=arm.result) for key, arm in arms.items())
+        return replace(record, scaling_stage=stage.id, scaling=points), [problem] if problem else []
+
+    def _measure_rounds(self, arms: dict[str, Arm], seconds: float, what: str) -> str:
+        """Measure arms in rounds; return what kept it from ending, empty where nothing did."""
+        from pipeprof.advise.isolation import Isolation, IsolationPlan
+        from pipeprof.advise.prefixes import handing_over
 
         def work(pulse: Pulse) -> None:
-            plan = IsolationPlan(seconds=seconds, stop=pulse.halt, beat=pulse.beat, on_progress=pulse.report)
-            made.append(Isolation(arms, handing_over(), plan))
-            made[0].run()
+            plan = IsolationPlan(seconds=seconds, stop=pulse.halt, beat=pulse.beat, on_progress=pulse.report, what=what)
+            Isolation(arms, handing_over(), plan).run()
 
-        problem = ""
         try:
             self._guarded(work, seconds)
         except HungError:
-            self._done.left_behind, problem = True, "a stage alone gave no element, and the rest was not measured alone"
+            self._done.left_behind = True
+            return "a stage alone gave no element, and the rest was not measured alone"
         except KeyboardInterrupt:
-            self._done.interrupted, problem = True, "interrupted before every stage was measured alone"
-        results = {key: arm.result for key, arm in arms.items()}
-        record = replace(record, written=tuple(_with_prefix(stage, results) for stage in record.written))
-        pipelines = tuple(record if item.id == record.id else item for item in profile.pipelines)
-        problems = [*([problem] if problem else []), *_not_measured(record)]
-        return _with_problems(replace(profile, pipelines=pipelines), problems)
+            self._done.interrupted = True
+            return "interrupted before every stage was measured alone"
+        return ""
 
 
 def _message(error: Exception) -> str:

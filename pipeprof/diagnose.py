@@ -18,6 +18,7 @@ from pipeprof.analysis.bound import find_bound
 from pipeprof.analysis.isolated import cpu_coverage
 from pipeprof.analysis.levels import levels_over_time
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
+from pipeprof.analysis.scaling import scaled_rates
 from pipeprof.analysis.sources import compare_sources
 from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
@@ -94,6 +95,8 @@ def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
         rewrites=tuple(_rewrite_text(view, item) for item in name_rewrites(view.record, alignment)),
         explained_share=explained_share(view.record, alignment),
         levels=levels_over_time(view.stages, view.record),
+        scaling_stage_id=view.record.scaling_stage,
+        scaling=scaled_rates(view.record),
         cpu_coverage=cpu_coverage(view),
         bound=find_bound(analysis, view),
     )

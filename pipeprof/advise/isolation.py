@@ -58,6 +58,7 @@ class IsolationPlan:
     edge: Edge = field(default_factory=Edge)
     beat: Callable[[], None] = lambda: None
     on_progress: Callable[[str, float], None] = lambda _text, _share: None
+    what: str = "measuring each stage alone"
 
 
 class Isolation:
@@ -87,7 +88,7 @@ class Isolation:
             began = self._spent_s()
             if self._plan.stop.is_set() or not self._alive() or (number and not self._has_time(number, began)):
                 return
-            self._plan.on_progress("measuring each stage alone", min(1.0, began / self._plan.seconds))
+            self._plan.on_progress(self._plan.what, min(1.0, began / self._plan.seconds))
             self._run_round(number, block_s)
 
     def _run_round(self, number: int, block_s: float) -> None:

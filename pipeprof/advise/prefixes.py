@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any  # TensorFlow's objects carry no types
 
 from pipeprof.advise import graph as graphs
+from pipeprof.advise.changes.parallel_calls import ParallelCalls
 from pipeprof.advise.isolation import Arm
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.replay import Drive, EmptyPipelineError, StoppedError, fill
 from pipeprof.advise.replayable import Replayable
 from pipeprof.capture.datasets import sources_first
 from pipeprof.errors import TrialError
-from pipeprof.model.profile import WrittenStage
+from pipeprof.model.profile import PipelineRecord, WrittenStage
 
 MOST_SHUFFLED = 64  # elements that a shuffle's buffer holds in a prefix: filling it is no cost of an element
 _BUFFER_INPUT = 1
@@ -95,6 +96,38 @@ def arms_of(dataset: Any, written: Sequence[WrittenStage], output: str, memory_l
         key: Arm(id=key, load=prefix.load, element_bytes=prefix.element_bytes, fill=prefix.fill)
         for key, prefix in prefixes.items()
     }
+
+
+def arms_of_calls(
+    dataset: Any, record: PipelineRecord, stage_id: str, counts: Sequence[int], memory_limit_bytes: int | None
+) -> dict[str, Arm]:
+    """Return the chain up to one stage, at each number of calls of that stage at once, by that number.
+
+    Raises:
+        TrialError: the stage has no parallel form, its node is not known, or a cache would keep it from running.
+    """
+    whole = Replayable.of(dataset, memory_limit_bytes)
+    names = match_stages(whole.graph, record.written, record.output)
+    pairs = zip(record.written, sources_first(dataset), strict=True)
+    stage, part = next(pair for pair in pairs if pair[0].id == stage_id)
+    if stage_id not in names:
+        raise TrialError("its node in TensorFlow's graph is not known")
+    arms = {}
+    for count in counts:
+        changed = ParallelCalls().rewrite(whole, names, stage_id, {"num_parallel_calls": count})
+        graph = changed.copy_graph()
+        graphs.set_output(graph, names[stage_id])
+        if any(node.op.startswith("CacheDataset") for node in graph.node):
+            raise TrialError("a cache keeps it from running in every pass")
+        _limit_shuffles(graph)
+        prefix = Prefix(
+            stage_id=stage_id,
+            replayable=changed.with_graph(graph, part.element_spec),
+            options=dataset.options(),
+            element_bytes=stage.element_bytes,
+        )
+        arms[str(count)] = Arm(id=str(count), load=prefix.load, element_bytes=stage.element_bytes)
+    return arms
 
 
 def cut_prefixes(

@@ -282,6 +282,17 @@ class Bound:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScaledRate:
+    """A stage with everything before it, at full speed with so many of its calls at once."""
+
+    calls: int
+    elements_per_s: float
+    speedup: float  # against one call
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pipeline:
     """One pipeline, source first."""
 
@@ -299,6 +310,8 @@ class Pipeline:
     rewrites: tuple[str, ...] = ()  # "map_and_batch_fusion: map, batch → MapAndBatch"
     explained_share: float | None = None  # of the busy time that TensorFlow counted, what a stage or a rewrite explains
     levels: tuple[Level, ...] = ()  # over time
+    scaling_stage_id: str = ""  # whose calls at once were varied (bench)
+    scaling: tuple[ScaledRate, ...] = ()
     cpu_coverage: float | None = None  # CPU of the stages measured alone, of what the whole pipeline used (bench)
     bound: Bound | None = None  # what the input could deliver at most; None where its stages were not measured
 

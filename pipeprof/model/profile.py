@@ -174,6 +174,14 @@ class IsolatedPrefix:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScalingPoint:
+    """The chain up to and including one stage at full speed, so many of the stage's calls running at once."""
+
+    calls: int
+    prefix: IsolatedPrefix
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenStage:
     """One transformation as the user wrote it."""
 
@@ -335,6 +343,8 @@ class PipelineRecord:
     counters: str = "tf.data model"  # where per-stage numbers come from, or why there are none
     windows: str = ""  # trace windows that were taken beside the counters
     levels: tuple[LevelBin, ...] = ()  # over time, at most 120
+    scaling_stage: str = ""  # whose calls at once were varied (bench)
+    scaling: tuple[ScalingPoint, ...] = ()
     autotune: Autotune | None = None
     iterators: int = 0
     threadpool_size: int | None = None  # options.threading.private_threadpool_size, None where not set

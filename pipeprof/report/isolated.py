@@ -5,6 +5,7 @@ One idea: only a difference that is clear of the noise is shown as a cost. Pure,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeprof import units
@@ -51,6 +52,19 @@ def isolated_note(pipeline: Pipeline) -> str:
     if pipeline.cpu_coverage is None:
         return _NOTE
     return f"{_NOTE}; their CPU comes to {units.percent(pipeline.cpu_coverage)} of what the whole pipeline used"
+
+
+def scaling_text(pipeline: Pipeline, names: Mapping[str, str]) -> str:
+    """Say what more calls at once gave the stage whose calls were varied; empty where none were."""
+    one = next((item for item in pipeline.scaling if item.calls == 1), None)
+    more = [item for item in pipeline.scaling if item.calls > 1]
+    if one is None or not more:
+        return ""
+    name = names.get(one_line(pipeline.scaling_stage_id), "")
+    told = ", ".join(
+        f"{item.calls} calls {units.ratio(item.speedup)} ({units.ratio_interval(item.low, item.high)})" for item in more
+    )
+    return f"More calls of {name} at once: one alone makes {units.rate(one.elements_per_s, ' elements/s')}, {told} of that."
 
 
 def _row(stage: Stage, cost: IsolatedCost, where: str) -> IsolatedRow:

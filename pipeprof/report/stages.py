@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.sources import DISAGREE_FACTOR
 from pipeprof.model.diagnosis import Bound, BoundLimit, Diagnosis, Pipeline, Stage, StageOp
 from pipeprof.model.profile import CallSite
-from pipeprof.report.isolated import IsolatedRow, isolated_note, isolated_rows
+from pipeprof.report.isolated import IsolatedRow, isolated_note, isolated_rows, scaling_text
 from pipeprof.report.text import call_text, number_text, one_line, short_paths
 
 UNKNOWN = "\N{EN DASH}"  # a cell without a number; "not measured" says which, and why
@@ -82,6 +82,7 @@ class PipelineTable:
     inside: str  # the bottleneck's function: "inside it: DecodeJpeg 78 % (train.py:31), ResizeBilinear 18 %", empty if not seen
     isolated: tuple[IsolatedRow, ...]  # the stages that were measured alone, source first
     isolated_note: str
+    scaling: str  # "More calls of data.py:12 .map(decode) at once: ..."
     bound: str  # "The input could deliver at most about 210 steps/s on these 2 cores; the cores limit it."
 
     @property
@@ -143,6 +144,7 @@ def pipeline_table(pipeline: Pipeline, sites: Sites) -> PipelineTable:
         inside=next((_inside(stage.ops) for stage in pipeline.stages if stage.is_bottleneck), ""),
         isolated=isolated_rows(pipeline, {row.id: row.where for row in rows}),
         isolated_note=isolated_note(pipeline),
+        scaling=scaling_text(pipeline, {row.id: f"{row.where} {row.call}".strip() for row in rows}),
         bound=bound_text(pipeline.bound, {row.id: f"{row.where} {row.call}".strip() for row in rows}),
     )
 

@@ -154,7 +154,8 @@ def _pipelines(sheet: Sheet, width: int) -> Iterator[Block]:
     yield block
     if first.isolated:
         heading = _heading("Each stage alone", "what it adds to one step", width)
-        yield [heading, *isolated_lines(first.isolated, first.isolated_note, width)]
+        scaling = hanging(Text(first.scaling), width, "  ") if first.scaling else []
+        yield [heading, *isolated_lines(first.isolated, first.isolated_note, width), *scaling]
 
 
 def _in_short(table: PipelineTable) -> str:

@@ -51,6 +51,12 @@ PLANTED = """
         dataset = dataset.map(lambda x: tf.numpy_function(spinning, [x], tf.int64))
         return dataset.take(400)
 
+    def locked():
+        return tf.data.Dataset.range(500).map(lambda x: tf.numpy_function(spinning, [x], tf.int64), num_parallel_calls=2)
+
+    def waiting():
+        return tf.data.Dataset.range(500).map(lambda x: tf.numpy_function(sleeping, [x], tf.int64))
+
     def three():
         return tf.data.Dataset.range(3), "labels"
 
@@ -123,6 +129,17 @@ def test_a_tiny_dataset_and_an_endless_one_are_measured(bench, name):
     stages = [stage for stage in diagnosis.pipelines[0].stages if not stage.injected]
     assert all(stage.isolated is not None and stage.isolated.rounds >= 3 for stage in stages)
     assert done.mistake is None
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("locked", 0.0, 1.5), ("waiting", 1.5, 9.9)])
+def test_the_slowest_stage_is_measured_with_more_calls_at_once(bench, name, least, most):
+    _, diagnosis = bench(name, seconds=9.0)
+
+    (pipeline,) = diagnosis.pipelines
+    assert pipeline.scaling_stage_id == "s1"
+    assert [item.calls for item in pipeline.scaling][:2] == [1, 2]
+    assert len(pipeline.scaling) >= 2
+    assert least < pipeline.scaling[1].speedup < most  # Python under its lock gains nothing, waiting nearly twice
 
 
 def test_an_empty_pipeline_leaves_no_run(bench, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeprof.model.diagnosis import Diagnosis, IsolatedCost, Work
+from pipeprof.model.diagnosis import Diagnosis, IsolatedCost, ScaledRate, Work
 from pipeprof.report.html_page import render
 from pipeprof.report.isolated_table import isolated_lines
 from pipeprof.report.view import make_sheet
@@ -64,3 +64,22 @@ def test_the_headline_of_a_pipeline_alone_has_no_band():
     assert alone.tags[0] == "measured alone, without training"
     assert not any("input-bound" in tag for tag in alone.tags)
     assert any("input-bound" in tag for tag in program.tags)
+
+
+def test_more_calls_at_once_are_told_against_one():
+    diagnosis = _diagnosis()
+    pipeline = diagnosis.pipelines[0]
+    scaling = (
+        ScaledRate(calls=1, elements_per_s=34.0, speedup=1.0, low=1.0, high=1.0),
+        ScaledRate(calls=2, elements_per_s=61.0, speedup=1.79, low=1.7, high=1.88),
+        ScaledRate(calls=4, elements_per_s=60.0, speedup=1.76, low=1.6, high=1.92),
+    )
+    told = replace(diagnosis, pipelines=(replace(pipeline, scaling_stage_id=pipeline.stages[1].id, scaling=scaling),))
+
+    text = make_sheet(told).pipelines[0].scaling
+
+    assert text.startswith("More calls of ")
+    assert text.endswith(
+        "at once: one alone makes 34 elements/s, 2 calls 1.79× (1.70–1.88×), 4 calls 1.76× (1.60–1.92×) of that."
+    )
+    assert make_sheet(diagnosis).pipelines[0].scaling == ""
