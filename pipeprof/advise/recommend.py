@@ -23,6 +23,7 @@ MANUAL = {
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
 }
+_TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
@@ -83,7 +84,7 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
         id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
         findings=(finding.code,),
         change=change,
-        title=MANUAL[change.kind],
+        title=_TITLES.get(finding.code, MANUAL[change.kind]),
         safety=Safety.MANUAL,
         call_site=finding.call_site,
         pipeline_id=finding.pipeline_id,
@@ -184,6 +185,7 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP203": _parallel_calls,
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
+    "PP403": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),
     "PP601": _vectorize,
 }

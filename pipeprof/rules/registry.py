@@ -28,6 +28,7 @@ from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
 from pipeprof.rules.pp203_low_parallelism import LowParallelism
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
 from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
+from pipeprof.rules.pp403_cache_never_completes import CacheNeverCompletes
 from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
 from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
 
@@ -46,6 +47,7 @@ _RULES: tuple[AnyRule, ...] = (
     LowParallelism,
     CacheablePrefix,
     FrozenRandomness,
+    CacheNeverCompletes,
     PythonUnderGil,
     MapBeforeBatch,
 )
