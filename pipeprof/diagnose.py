@@ -21,6 +21,7 @@ from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.analysis.scaling import scaled_rates
 from pipeprof.analysis.sources import compare_sources
 from pipeprof.analysis.verdict import conclude, describe_empty
+from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import TRACED, CallSite, Profile
@@ -30,19 +31,17 @@ _NO_SITE = "The line that makes this stage is not known: the pipeline was built 
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
 
 
-def diagnose(
-    profile: Profile, *, select: Sequence[str] = (), ignore: Sequence[str] = (), with_patches: bool = True
-) -> Diagnosis:
+def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bool = True) -> Diagnosis:
     """Conclude from a Profile.
 
     Args:
         profile: what was measured.
-        select: codes (or their beginnings) of the rules to judge by; all where empty.
-        ignore: codes of the rules to leave out.
+        choice: which rules judge, and by which thresholds; all by their own where None.
         with_patches: whether to write the patches, which reads the user's files.
     """
     analysis = analyse(profile)
-    judgement = judge(analysis, select=select, ignore=ignore)
+    chosen = choice or Choice()
+    judgement = judge(analysis, select=chosen.select, ignore=chosen.ignore, thresholds=chosen.thresholds)
     recommendations = recommend(analysis, judgement.findings)
     if with_patches:
         recommendations = tuple(_with_patch(item, analysis) for item in recommendations)

@@ -5,9 +5,10 @@ One frozen object travels from the edge to every layer; no layer reads the envir
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeprof.choice import Choice
 from pipeprof.store import DEFAULT_ROOT
 
 
@@ -25,5 +26,4 @@ class Settings:
     gpu_hz: float = 10.0
     html: bool = True
     json_path: Path | None = None
-    select: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
+    choice: Choice = field(default_factory=Choice)  # which rules judge, and by which thresholds

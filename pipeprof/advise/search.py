@@ -228,7 +228,9 @@ class Search:
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
     def _recommendations(self, analysis: Analysis) -> tuple[Recommendation, ...]:
-        return recommend(analysis, judge(analysis).findings)
+        choice = self._settings.choice
+        judgement = judge(analysis, select=choice.select, ignore=choice.ignore, thresholds=choice.thresholds)
+        return recommend(analysis, judgement.findings)
 
     def _why_not(self, item: Recommendation, bench: _Bench) -> str:
         """Return why a change is not tried, empty where it can be."""

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from pipeprof.cli import choosing
 from pipeprof.cli.reporting import short_path, write_html
 from pipeprof.errors import UserError
 from pipeprof.store import DEFAULT_ROOT, DIAGNOSIS_FILE, RunDirectory
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", metavar="PATH", type=Path, default=None, help="also write the diagnosis as JSON to PATH (- for stdout)"
     )
     parser.add_argument("--html", action="store_true", help="also write the HTML page")
+    choosing.add_rule_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,11 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeprof.report.machine import to_json
     from pipeprof.report.terminal import print_report
 
+    choice = choosing.choice_of(arguments)
     found = find_profile(arguments.logdir)
     profile = profile_of(found, command=("pipeprof", "analyze", str(arguments.logdir)))
     directory = RunDirectory.create(arguments.output, arguments.logdir.absolute().name.partition(".")[0])
     directory.write_profile(replace(profile, run=replace(profile.run, id=directory.id)))
-    diagnosis = diagnose(directory.load())
+    diagnosis = diagnose(directory.load(), choice)
     document = to_json(diagnosis)
     directory.write_document(DIAGNOSIS_FILE, document)
     if arguments.html:

@@ -13,6 +13,8 @@ import os
 import sys
 from pathlib import Path
 
+from pipeprof.choice import Choice
+from pipeprof.cli import choosing
 from pipeprof.cli.reporting import short_path, write_html
 from pipeprof.cli.run import check_target
 from pipeprof.errors import UserError
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", metavar="PATH", type=Path, default=None, help="also write the diagnosis as JSON to PATH (- for stdout)"
     )
     parser.add_argument("--html", action="store_true", help="also write the HTML page")
+    choosing.add_rule_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeprof.launch.target import Target
 
     target, values = Target.parse(arguments.target), parse_values(arguments.arg)
+    choice = choosing.choice_of(arguments)
 
     from pipeprof.bench import BenchOrder, run_bench
     from pipeprof.settings import Settings
@@ -66,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         command=("pipeprof", *sys.argv[1:]),
     )
     done = run_bench(order, Settings(output_root=arguments.output))
-    _report(RunDirectory(done.path), arguments, to_stdout=to_stdout)
+    _report(RunDirectory(done.path), arguments, choice, to_stdout=to_stdout)
     status = _INTERRUPTED if done.interrupted else 0
     if done.mistake is not None:
         status = _MISTAKE
@@ -78,12 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _report(directory: RunDirectory, arguments: argparse.Namespace, *, to_stdout: bool) -> None:
+def _report(directory: RunDirectory, arguments: argparse.Namespace, choice: Choice, *, to_stdout: bool) -> None:
     from pipeprof.diagnose import diagnose
     from pipeprof.report.machine import to_json
     from pipeprof.report.terminal import print_report
 
-    diagnosis = diagnose(directory.load())
+    diagnosis = diagnose(directory.load(), choice)
     document = to_json(diagnosis)
     directory.write_document(DIAGNOSIS_FILE, document)
     if arguments.html:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeprof.cli import choosing
 from pipeprof.cli.reporting import short_path, write_html
 from pipeprof.store import DEFAULT_ROOT, find_run
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="write the run below a TensorBoard log directory, for XProf, and print where",
     )
+    choosing.add_rule_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     directory = find_run(arguments.run_name, arguments.output)
     profile = directory.load()
-    diagnosis = diagnose(profile)
+    diagnosis = diagnose(profile, choosing.choice_of(arguments))
     if arguments.json:
         from pipeprof.report.machine import to_json
 

@@ -61,7 +61,7 @@ def _diagnose_and_write(run: RunDirectory, settings: Settings, *, json_to_stdout
     from pipeprof.diagnose import diagnose
     from pipeprof.report.machine import to_json
 
-    diagnosis = diagnose(run.load())
+    diagnosis = diagnose(run.load(), settings.choice)
     document = to_json(diagnosis)
     run.write_document(DIAGNOSIS_FILE, document)
     if settings.json_path is not None:

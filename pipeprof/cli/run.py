@@ -13,12 +13,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeprof.cli import reporting
+from pipeprof.cli import choosing, reporting
 from pipeprof.errors import UserError
 from pipeprof.launch.supervisor import supervise
 from pipeprof.settings import Settings
 
-_OPTIONS_WITH_VALUE = frozenset({"--output", "--budget", "--json", "--sample-hz"})
+_OPTIONS_WITH_VALUE = frozenset({"--output", "--budget", "--json", "--sample-hz"}) | choosing.OPTIONS_WITH_VALUE
 _BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s|m|min)?")
 _FASTEST_HZ = 1000.0
 
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.sample_hz,
         help="how often TensorFlow's counters are read (default: %(default)g)",
     )
+    choosing.add_rule_arguments(parser)
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -80,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         sample_hz=arguments.sample_hz,
         html=not arguments.no_html,
         json_path=None if arguments.json is None or str(arguments.json) == "-" else arguments.json.absolute(),
+        choice=choosing.choice_of(arguments),
     )
     check_target(settings.json_path)
     directory = Path.cwd()

@@ -8,16 +8,18 @@ that explain the same time of the same stage, the dearest stays.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeprof import units
+from pipeprof.choice import Thresholds
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, RuleOutcome, Severity
 from pipeprof.model.profile import CallSite
 from pipeprof.rules.base import Rule, cost_of
+from pipeprof.rules.chosen import matches, parameters_of
 from pipeprof.rules.needs import find_missing
 from pipeprof.rules.registry import all_rules, suggest_code
 
@@ -53,6 +55,7 @@ def judge(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     rules: Sequence[type[Rule[Any]]] | None = None,
+    thresholds: Thresholds | None = None,
 ) -> Judgement:
     """Run the rules.
 
@@ -61,13 +64,15 @@ def judge(
         select: codes or prefixes ("PP2") of the rules to run; all where empty.
         ignore: codes or prefixes of rules to leave out, also of the selected.
         rules: the rules there are; the registry's where None.
+        thresholds: parameters by code, where they are not the defaults.
 
     Raises:
         UserError: an entry of ``select`` or ``ignore`` is no rule's code, name or prefix.
     """
     known = all_rules() if rules is None else tuple(rules)
     _refuse_unknown((*select, *ignore), known)
-    results = [_run(rule, analysis, select, ignore) for rule in known]
+    set_by_code = thresholds or {}
+    results = [_run(rule, analysis, select, ignore, set_by_code.get(rule.code, {})) for rule in known]
     _settle_rivals(results)
     findings = [finding for result in results for finding in _one_a_call(result.findings, analysis)]
     return Judgement(
@@ -78,30 +83,31 @@ def judge(
     )
 
 
-def _run(rule: type[Rule[Any]], analysis: Analysis, select: Sequence[str], ignore: Sequence[str]) -> _Result:
-    ignored_by = next((item for item in ignore if _matches(rule, item)), None)
+def _run(
+    rule: type[Rule[Any]],
+    analysis: Analysis,
+    select: Sequence[str],
+    ignore: Sequence[str],
+    thresholds: Mapping[str, float],
+) -> _Result:
+    ignored_by = next((item for item in ignore if matches(rule, item)), None)
     if ignored_by is not None:
         return _Result(rule, IGNORED, f"by ignore = {ignored_by}")
-    if select and not any(_matches(rule, item) for item in select):
+    if select and not any(matches(rule, item) for item in select):
         return _Result(rule, IGNORED, f"by select = {', '.join(select)}")
     try:
         missing = [reason for need in rule.needs if (reason := find_missing(analysis, need))]
         if missing:
             return _Result(rule, NOT_APPLICABLE, missing[0])
-        findings = list(rule().check(analysis, rule.parameters()))
+        findings = list(rule().check(analysis, parameters_of(rule.parameters, thresholds)))
     except Exception as error:  # noqa: BLE001 - one rule's bug must not cost the user the other rules
         return _Result(rule, ERROR, _describe_error(error))
     return _Result(rule, FIRED if findings else PASSED, "", findings)
 
 
-def _matches(rule: type[Rule[Any]], wanted: str) -> bool:
-    text = wanted.strip()
-    return bool(text) and (rule.code.startswith(text.upper()) or rule.name == text.lower())
-
-
 def _refuse_unknown(wanted: Sequence[str], known: Sequence[type[Rule[Any]]]) -> None:
     for item in wanted:
-        if not any(_matches(rule, item) for rule in known):
+        if not any(matches(rule, item) for rule in known):
             raise UserError(f"no such rule: {item}", suggest_code(item))
 
 

@@ -84,7 +84,8 @@ class CacheNeverCompletes(Rule[NeverCompletesParameters]):
         return self.report(
             f"{name_stage(cache)} is read in {units.count_of(passes, 'epoch')} and was full in none: "
             f"{_cause(pipeline, cache)}, so that everything before it is made again each time, "
-            f"{units.duration(busy_s)} of work for each step. Put take() before the cache, or let the first epoch run to its end.",
+            f"{units.duration(busy_s)} of work for each step. Put take() before the cache, or let the first epoch run to its "
+            f"end.",
             severity=grade(cost) if cost > 0 else Severity.LOW,
             confidence=Confidence.HIGH,
             pipeline=pipeline,

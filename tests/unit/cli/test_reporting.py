@@ -86,7 +86,7 @@ def test_diagnosis_is_written_where_it_is_wanted(run: RunDirectory, tmp_path: Pa
 def test_fault_of_ours_is_one_line_and_keeps_its_traceback(
     quiet: bool, run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_profile: Profile) -> None:
+    def fail(*_given: object) -> None:
         raise ZeroDivisionError("our fault")
 
     monkeypatch.setattr(pipeprof.diagnose, "diagnose", fail)

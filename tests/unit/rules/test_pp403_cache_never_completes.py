@@ -30,8 +30,8 @@ def test_a_cache_behind_which_a_take_ends_each_pass_fires_at_the_cache() -> None
     assert (finding.code, finding.stage_id, finding.severity) == ("PP403", "s2", Severity.HIGH)
     assert finding.message == (
         "train.py:13 .cache() is read in 3 epochs and was full in none: train.py:14 .take(100) ends each pass before its end, "
-        "so that everything before it is made again each time, 36 ms of work for each step. Put take() before the cache, or let "
-        "the first epoch run to its end."
+        "so that everything before it is made again each time, 36 ms of work for each step. Put take() before the cache, or "
+        "let the first epoch run to its end."
     )
     assert number(finding, "made_again") == 1.0
 

@@ -215,3 +215,14 @@ def test_stages_whose_calls_are_not_known_stay_apart() -> None:
     found = judge(replace(analysis, pipelines=(replace(view, stages=unknown),)), rules=[_EachMap]).findings
 
     assert [item.stage_id for item in found] == ["s1", "s0"]
+
+
+def test_a_threshold_that_was_set_takes_the_place_of_the_rules_own() -> None:
+    scene = Scene(
+        stages=(stage("from_tensor_slices"), stage("map", 0.036, function=random_function()), stage("prefetch", segment=0))
+    )
+
+    fired = {item.code for item in judge(scene.analysis()).findings}
+    set_higher = {item.code for item in judge(scene.analysis(), thresholds={"PP201": {"min_share": 0.99}}).findings}
+
+    assert fired - set_higher == {"PP201"}
