@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
@@ -25,7 +26,6 @@ from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
 from pipeprof.model.profile import TRACED, CallSite, Profile
-from pipeprof.rules.engine import judge
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
@@ -40,8 +40,7 @@ def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bo
         with_patches: whether to write the patches, which reads the user's files.
     """
     analysis = analyse(profile)
-    chosen = choice or Choice()
-    judgement = judge(analysis, select=chosen.select, ignore=chosen.ignore, thresholds=chosen.thresholds)
+    judgement = judge_as_chosen(analysis, choice or Choice())
     recommendations = recommend(analysis, judgement.findings)
     if with_patches:
         recommendations = tuple(_with_patch(item, analysis) for item in recommendations)
@@ -55,6 +54,7 @@ def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bo
         findings=judgement.findings,
         recommendations=recommendations,
         rules=judgement.outcomes,
+        unused_comments=judgement.unused,
         trials_note=profile.trials_note,
     )
 

@@ -18,6 +18,7 @@ from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
+from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.recommend import MANUAL, PROVEN, recommend
@@ -31,7 +32,6 @@ from pipeprof.errors import TrialError
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import Control, ElementsState, Profile, TrialRecord, TrialState
-from pipeprof.rules.engine import judge
 from pipeprof.settings import Settings
 from pipeprof.store import TrialEvent
 
@@ -228,9 +228,7 @@ class Search:
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
     def _recommendations(self, analysis: Analysis) -> tuple[Recommendation, ...]:
-        choice = self._settings.choice
-        judgement = judge(analysis, select=choice.select, ignore=choice.ignore, thresholds=choice.thresholds)
-        return recommend(analysis, judgement.findings)
+        return recommend(analysis, judge_as_chosen(analysis, self._settings.choice).findings)
 
     def _why_not(self, item: Recommendation, bench: _Bench) -> str:
         """Return why a change is not tried, empty where it can be."""

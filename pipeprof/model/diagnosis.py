@@ -420,4 +420,5 @@ class Diagnosis:
     findings: tuple[Finding, ...] = ()
     recommendations: tuple[Recommendation, ...] = ()
     rules: tuple[RuleOutcome, ...] = ()
+    unused_comments: tuple[str, ...] = ()  # "# pipeprof: ignore[...]" that took nothing back, a sentence each
     trials_note: str = ""  # why nothing was tried, where nothing was
