@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from pipeprof.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeprof.rules.registry import AnyRule
 
 
-def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """Take no arguments."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``pipeprof rules``."""
+    parser.add_argument("wanted", metavar="WORD", nargs="?", default="", help="a code's beginning or a word: only these rules")
+    parser.add_argument("--json", action="store_true", help="print them as JSON, with their parameters")
 
 
-def run(_arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print one line per rule: its code, its name and what it is about."""
     from pipeprof.rules.registry import all_rules
 
-    rules = sorted(all_rules(), key=lambda rule: rule.code)
-    width = max((len(rule.name) for rule in rules), default=0)
+    rules = [rule for rule in sorted(all_rules(), key=lambda rule: rule.code) if _is_wanted(rule, arguments.wanted)]
+    if not rules:
+        raise UserError(f"no rule is about {arguments.wanted}", "list them all with: pipeprof rules")
+    if arguments.json:
+        sys.stdout.write(json.dumps([_described(rule) for rule in rules], indent=2) + "\n")
+        return 0
+    width = max(len(rule.name) for rule in rules)
     for rule in rules:
-        summary = (rule.__doc__ or "").strip().partition("\n")[0]
-        sys.stdout.write(f"{rule.code}  {rule.name:{width}}  {summary}\n")
+        sys.stdout.write(f"{rule.code}  {rule.name:{width}}  {_summary(rule)}\n")
     sys.stdout.write("pipeprof explain CODE tells more.\n")
     return 0
+
+
+def _is_wanted(rule: AnyRule, wanted: str) -> bool:
+    text = wanted.strip().lower()
+    return rule.code.lower().startswith(text) or text in rule.name or text in (rule.__doc__ or "").lower()
+
+
+def _summary(rule: AnyRule) -> str:
+    return (rule.__doc__ or "").strip().partition("\n")[0]
+
+
+def _described(rule: AnyRule) -> dict[str, object]:
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "status": str(rule.status),
+        "since": rule.since,
+        "summary": _summary(rule),
+        "needs": [str(need) for need in rule.needs],
+        "parameters": [{"name": item.name, "default": item.default, **dict(item.metadata)} for item in fields(rule.parameters)],
+    }

@@ -65,7 +65,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["xyzzy"], "pipeprof: no such command: xyzzy — see pipeprof --help\n"),
         (["train.py"], "pipeprof: no such command: train.py — to run a script: pipeprof run train.py\n"),
         (["--verbos"], "pipeprof: unrecognized arguments: --verbos — see pipeprof --help\n"),
-        (["rules", "x"], "pipeprof: unrecognized arguments: x — see pipeprof rules --help\n"),
+        (["rules", "PP2", "x"], "pipeprof: unrecognized arguments: x — see pipeprof rules --help\n"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
