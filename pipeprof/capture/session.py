@@ -44,6 +44,7 @@ _LOOK_INSIDE_SHARE = 0.005  # of the run
 _LOOKS_INSIDE = 3
 _LOOK_INSIDE_ADVANCE_S = 0.08
 _LOOK_INSIDE_S = 0.15
+_DOZE_S = 0.05
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
 
 
@@ -288,7 +289,7 @@ class CaptureSession:
         seconds = schedule.next_length(start_s, since_s)
         if seconds is None:
             return
-        trace = take_window(seconds)
+        trace = take_window(seconds, self._doze)
         if trace is None:
             schedule.refused(self.now())
             return
@@ -297,6 +298,12 @@ class CaptureSession:
         now_s = self.now()
         cost_s = window_cost(seconds, now_s - start_s, window.events)
         schedule.took(Taken(seconds, cost_s, window.events, window.steps), now_s, since_s)
+
+    def _doze(self, seconds: float) -> None:
+        """Sleep, but not longer than the program runs."""
+        until_s = self.now() + seconds
+        while not self._stop and (left_s := until_s - self.now()) > 0:
+            time.sleep(min(left_s, _DOZE_S))
 
     def _drain(self) -> None:
         events = self._events
