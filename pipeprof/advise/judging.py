@@ -16,7 +16,9 @@ from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, RuleOutcome
 from pipeprof.model.profile import RunInfo
-from pipeprof.rules.engine import FIRED, IGNORED, judge
+from pipeprof.rules.engine import ERROR, FIRED, IGNORED, judge
+from pipeprof.rules.plugins import find_plugins
+from pipeprof.rules.registry import all_rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +32,11 @@ class Judged:
 
 def judge_as_chosen(analysis: Analysis, choice: Choice) -> Judged:
     """Judge by the rules that were chosen, and take back what comments cover."""
-    judgement = judge(analysis, select=choice.select, ignore=choice.ignore, thresholds=choice.thresholds)
+    plugins = find_plugins()
+    rules = (*all_rules(), *plugins.rules)
+    judgement = judge(analysis, select=choice.select, ignore=choice.ignore, rules=rules, thresholds=choice.thresholds)
+    failed = (RuleOutcome(code=name, name=name, outcome=ERROR, reason=reason) for name, reason in plugins.broken)
+    judgement = replace(judgement, outcomes=(*judgement.outcomes, *failed))
     comments = tuple(_comments(analysis.profile.run))
     if not comments:
         return Judged(findings=judgement.findings, outcomes=judgement.outcomes, unused=())

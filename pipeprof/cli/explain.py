@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what a rule looks for, why it matters and what to do."""
+    from pipeprof.rules.plugins import known_rules
     from pipeprof.rules.registry import explain_text
 
-    sys.stdout.write(explain_text(arguments.code).rstrip("\n") + "\n")
+    sys.stdout.write(explain_text(arguments.code, known_rules()).rstrip("\n") + "\n")
     return 0

@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line per rule: its code, its name and what it is about."""
-    from pipeprof.rules.registry import all_rules
+    from pipeprof.rules.plugins import known_rules
 
-    rules = [rule for rule in sorted(all_rules(), key=lambda rule: rule.code) if _is_wanted(rule, arguments.wanted)]
+    rules = [rule for rule in known_rules() if _is_wanted(rule, arguments.wanted)]
     if not rules:
         raise UserError(f"no rule is about {arguments.wanted}", "list them all with: pipeprof rules")
     if arguments.json:

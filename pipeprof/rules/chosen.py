@@ -11,7 +11,8 @@ from typing import Any  # each rule has parameters of its own
 
 from pipeprof.choice import Choice, refuse_unknown_word
 from pipeprof.errors import UserError
-from pipeprof.rules.registry import all_rules, suggest_code
+from pipeprof.rules.plugins import known_rules
+from pipeprof.rules.registry import suggest_code
 
 
 def check_choice(choice: Choice) -> None:
@@ -20,7 +21,7 @@ def check_choice(choice: Choice) -> None:
     Raises:
         UserError: a rule or a parameter is unknown, or a value out of range.
     """
-    rules = {rule.code: rule for rule in all_rules()}
+    rules = {rule.code: rule for rule in known_rules()}
     for item in (*choice.select, *choice.ignore):
         if not any(matches(rule, item) for rule in rules.values()):
             raise UserError(f"no such rule: {item}", suggest_code(item))

@@ -10,6 +10,7 @@ import difflib
 import inspect
 import itertools
 import textwrap
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -60,14 +61,14 @@ def all_rules() -> tuple[AnyRule, ...]:
     return _RULES
 
 
-def find_rule(code: str) -> AnyRule:
+def find_rule(code: str, rules: Sequence[AnyRule] = _RULES) -> AnyRule:
     """Return the rule with this code or name.
 
     Raises:
         UserError: there is none; the hint names the nearest.
     """
     wanted = code.strip()
-    for rule in _RULES:
+    for rule in rules:
         if wanted.upper() == rule.code or wanted.lower() == rule.name:
             return rule
     raise UserError(f"no such rule: {code}", suggest_code(code))
@@ -88,13 +89,13 @@ def _shared_start(first: str, second: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
-def explain_text(code: str) -> str:
+def explain_text(code: str, rules: Sequence[AnyRule] = _RULES) -> str:
     """Return a rule's page: its docstring with the table of its parameters, 80 columns of plain text.
 
     Raises:
         UserError: there is no such rule.
     """
-    rule = find_rule(code)
+    rule = find_rule(code, rules)
     head = f"{rule.code} {rule.name} ({rule.status}, since {rule.since})"
     needs = textwrap.fill(f"Needs: {', '.join(rule.needs) if rule.needs else 'nothing beyond a run'}.", _WIDTH)
     page = inspect.cleandoc(rule.__doc__ or "")
