@@ -29,8 +29,14 @@ this page, on {cores} cores, load average {load:.1f} at its end.
 A verdict is *withheld* where pipeprof says "unknown" of a loop whose waiting is known. A *false alarm* is a finding of medium
 or high severity (other than PP101, which repeats the verdict) or any change that is advised, where nothing is wrong. Explained
 is the share of the busy time that a written stage or a named rewrite accounts for; overhead is pipeprof's own account of it.
-Under Keras the program's clock starts where Keras turns to its input, and so counts Keras' own dispatch of a step too (one or
-two milliseconds), which pipeprof does not. XProf is asked about the same run, as `pipeprof report --tensorboard` writes it; it
+
+The program's clock counts more than waiting for data in some ways of consuming, and pipeprof does not: under Keras its own
+dispatch of a step (one or two milliseconds); inside a graph the call of the clock, which is a `numpy_function` and may wait for
+the interpreter's lock or for a thread; under `tf.distribute` the handing over of a batch to the replicas; and with
+`steps_per_execution` the clock counts less, since TensorFlow fetches a batch while it still works on the one before. Of a thread
+that feeds a queue pipeprof sees the thread's waiting, not that of the loop behind the queue, and says so.
+
+XProf is asked about the same run, as `pipeprof report --tensorboard` writes it; it
 names no stage.
 
 ## Misses
