@@ -6,7 +6,7 @@ Judging is pure; only writing the patches reads the user's files, and a file tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeprof.advise.judging import judge_as_chosen
@@ -24,8 +24,8 @@ from pipeprof.analysis.sources import compare_sources
 from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run
-from pipeprof.model.profile import TRACED, CallSite, Profile
+from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run, Safety
+from pipeprof.model.profile import TRACED, CallSite, Profile, TrialState
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
@@ -149,6 +149,27 @@ def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> 
     sources = {source.path: source for source in analysis.profile.run.sources}
     root = Path(analysis.profile.run.working_directory or ".")
     return plan_edit(edits, sources, root=root)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadePatch:
+    """Changes of a run as one patch."""
+
+    changes: tuple[str, ...]  # their titles
+    patch: Patch
+
+
+def make_patch(profile: Profile, choice: Choice | None = None, *, untried: bool = False) -> MadePatch:
+    """Return the accepted changes of a run as one patch; with ``untried`` also safe ones of which no trial was made."""
+    analysis = analyse(profile)
+    found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
+    wanted = [item for item in found if item.accepted or (untried and _is_safe_and_untried(item))]
+    return MadePatch(changes=tuple(item.title for item in wanted), patch=patch_for(wanted, analysis))
+
+
+def _is_safe_and_untried(item: Recommendation) -> bool:
+    is_safe = item.safety in {Safety.SAFE, Safety.USES_MEMORY} and item.change.kind in SITES_PER_EDIT
+    return is_safe and item.trial.state is TrialState.NOT_TRIED
 
 
 def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite, ...]:

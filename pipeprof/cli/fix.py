@@ -1,0 +1,82 @@
+"""Command ``fix``: prints the confirmed changes of a run as one patch; ``--apply`` writes them into the files.
+
+The patch goes to standard output, in the files' own encodings, so that it can be piped into ``patch -p1``. Files that changed
+since the run are refused, all of them together: half a patch is none. It must not run or try anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeprof.cli import choosing
+from pipeprof.errors import UserError
+from pipeprof.store import DEFAULT_ROOT, find_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``pipeprof fix``."""
+    parser.add_argument("run_name", metavar="RUN", nargs="?", help="a run's directory or its name (default: the newest)")
+    parser.add_argument("--apply", action="store_true", help="write the changes into the files")
+    parser.add_argument("--untried", action="store_true", help="also take safe changes that were not tried")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, default=DEFAULT_ROOT, help="where runs are kept (default: %(default)s/)"
+    )
+    choosing.add_rule_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the patch, or write it.
+
+    Raises:
+        UserError: there is nothing to change, or it cannot be changed safely.
+    """
+    choice = choosing.choice_of(arguments)
+    directory = find_run(arguments.run_name, arguments.output)
+
+    from pipeprof.diagnose import make_patch
+
+    profile = directory.load()
+    made = make_patch(profile, choice, untried=arguments.untried)
+    if not made.changes:
+        hint = (
+            "pipeprof report shows what was found" if arguments.untried else "--untried takes safe changes that were not tried"
+        )
+        raise UserError("no change of this run was confirmed", hint)
+    if made.patch.diff is None:
+        raise UserError(made.patch.reason.rstrip("."), "nothing was written; pipeprof report shows the changes one by one")
+    for title in made.changes:
+        print(f"pipeprof: {title}", file=sys.stderr)
+    if not arguments.apply:
+        sys.stdout.buffer.write(made.patch.diff_bytes)
+        return 0
+    base = Path(profile.run.working_directory or ".")
+    _write_all({base / path: content for path, content in made.patch.files.items()})
+    sys.stdout.write("".join(f"changed {path}\n" for path in made.patch.files))
+    return 0
+
+
+def _write_all(files: Mapping[Path, bytes]) -> None:
+    """Replace files as a whole, once all of them are written: whoever reads one sees the old or the new one."""
+    written: dict[Path, str] = {}
+    path = Path()
+    try:
+        for path, content in files.items():
+            real = path.resolve()
+            handle, written[real] = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            shutil.copymode(real, written[real])
+        for real, name in written.items():
+            Path(name).replace(real)
+    except OSError as error:
+        what = f"cannot write {path}: {error.strerror}"
+        raise UserError(what, "give write access to it, or pipe the patch elsewhere") from error
+    finally:
+        for name in written.values():
+            Path(name).unlink(missing_ok=True)

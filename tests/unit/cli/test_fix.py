@@ -1,0 +1,146 @@
+"""The confirmed changes of a run, as a patch or in the files."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeprof.advise.recommend import recommendation_id
+from pipeprof.cli.main import main
+from pipeprof.model.profile import CallSite, Change, ElementsState, ExecutedStage, LoopBin, SourceFile, TrialRecord, TrialState
+from pipeprof.store import RunDirectory
+from tests.support.builders import Scene, random_function, stage
+
+BEFORE = "import tensorflow as tf\n\ndataset = source()\ndataset = dataset.map(augment)\nfit(dataset)\n"
+AFTER = BEFORE.replace("map(augment)", "map(augment, num_parallel_calls=tf.data.AUTOTUNE)")
+CHANGE = Change(kind="parallel_calls", params={"num_parallel_calls": -1})
+
+
+def confirmed(**details: object) -> TrialRecord:
+    planted = {
+        "id": recommendation_id(CHANGE, "p0", "s1"), "pipeline_id": "p0", "stage_id": "s1", "change": CHANGE,
+        "state": TrialState.CONFIRMED, "speedup": 1.8, "low": 1.6, "high": 2.0, "elements": ElementsState.IDENTICAL,
+    }  # fmt: skip
+    return TrialRecord(**(planted | details))
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that keeps a run with a slow random map on line 4 of train.py, and returns that file."""
+    monkeypatch.chdir(tmp_path)
+
+    def keep(*trials: TrialRecord) -> Path:
+        script = tmp_path / "train.py"
+        script.write_text(BEFORE)
+        slow = stage("map", 0.036, function=random_function())
+        scene = Scene(stages=(stage("from_tensor_slices"), slow, stage("prefetch", segment=0)), controls=())
+        profile = scene.profile()
+        code = "dataset.map(augment)"
+        site = CallSite(file=str(script), line=4, column=10, end_line=4, end_column=30, function="<module>", code=code)
+        (record,) = profile.pipelines
+        written = tuple(replace(item, call_site=site) if item.id == "s1" else item for item in record.written)
+        bins = tuple(
+            LoopBin(
+                start_s=at * 1.0, end_s=at + 1.0, steps=25, wait_s=0.75, gap_s=0.25, wait_max_s=0.03, step_max_s=0.04,
+                step_min_s=0.04,
+            )
+            for at in range(24)
+        )  # fmt: skip
+        loop = replace(record.loop, bins=bins, steps_in_bins=600, cpu_s=24.0)
+        nodes = ("Root", "Prefetch", "Map", "TensorSlice")
+        executed = tuple(
+            ExecutedStage(
+                id="0" + ".0" * depth,
+                node=node,
+                inputs=("0" + ".0" * (depth + 1),) if depth + 1 < len(nodes) else (),
+                elements=600,
+                busy_s=21.6 if node == "Map" else 0.001,
+                known_ratio=1.0,
+            )
+            for depth, node in enumerate(nodes)
+        )
+        source = SourceFile(path=str(script), sha256=hashlib.sha256(BEFORE.encode()).hexdigest())
+        run = RunDirectory.create(tmp_path / "reports", "train")
+        run.write_profile(
+            replace(
+                profile,
+                run=replace(profile.run, id=run.id, sources=(source,), working_directory=str(tmp_path)),
+                pipelines=(replace(record, written=written, executed=executed, loop=loop),),
+                trials=trials,
+            )
+        )
+        return script
+
+    return keep
+
+
+def test_the_confirmed_change_is_printed_as_a_patch_that_applies(
+    kept: Callable[..., Path], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    script = kept(confirmed())
+
+    assert main(["fix"]) == 0
+
+    seen = capfdbinary.readouterr()
+    assert script.read_text() == BEFORE
+    subprocess.run(["patch", "-p1"], input=seen.out, cwd=script.parent, check=True, capture_output=True)
+    assert script.read_text() == AFTER
+    assert seen.err.startswith(b"pipeprof: Run the calls of map")
+
+
+def test_apply_writes_the_file_and_keeps_its_mode(kept: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    script = kept(confirmed())
+    script.chmod(0o755)
+
+    assert main(["fix", "--apply"]) == 0
+
+    assert script.read_text() == AFTER
+    assert script.stat().st_mode & 0o777 == 0o755
+    assert "changed " in capsys.readouterr().out
+    assert sorted(path.name for path in script.parent.iterdir()) == ["reports", "train.py"]
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        confirmed(state=TrialState.NO_DIFFERENCE),
+        confirmed(elements=ElementsState.UNCHECKED),
+        confirmed(elements=ElementsState.DIFFERENT),
+    ],
+)
+def test_what_was_not_confirmed_or_not_proven_is_not_in_it(
+    kept: Callable[..., Path], trial: TrialRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = kept(trial)
+
+    assert main(["fix", "--apply"]) == 2
+
+    assert script.read_text() == BEFORE
+    assert capsys.readouterr().err.startswith("pipeprof: no change of this run was confirmed")
+
+
+def test_safe_changes_that_were_not_tried_are_taken_where_that_is_asked_for(kept: Callable[..., Path]) -> None:
+    script = kept()
+
+    assert main(["fix", "--apply"]) == 2
+    assert main(["fix", "--untried", "--apply"]) == 0
+    assert script.read_text() == AFTER
+
+
+def test_a_file_that_changed_since_is_refused_and_nothing_is_written(
+    kept: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = kept(confirmed())
+    script.write_text(BEFORE + "# one more line\n")
+
+    assert main(["fix", "--apply"]) == 2
+
+    assert script.read_text() == BEFORE + "# one more line\n"
+    seen = capsys.readouterr().err
+    assert "train.py was changed since it was captured" in seen
+    assert len(seen.splitlines()) == 1
