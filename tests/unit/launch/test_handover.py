@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from pipeprof.choice import Choice
 from pipeprof.launch import handover
 from pipeprof.launch.handover import BOOT_FILE, Order, command_line, receive
 from pipeprof.settings import Settings
@@ -21,7 +22,9 @@ def test_order_survives_the_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
     entry.prepare = lambda order, *_rest: heard.append(order)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "entry_of_the_test", entry)
     monkeypatch.setattr(handover, "die_with_parent", lambda _parent, _number: True)
-    settings = Settings(output_root=Path("a b"), json_path=Path("/x/\udcff"), select=("PP201",), budget_s=1.5, quiet=True)
+    settings = Settings(
+        output_root=Path("a b"), json_path=Path("/x/\udcff"), choice=Choice(select=("PP201",)), budget_s=1.5, quiet=True
+    )
     order = Order(
         run_path=Path("/runs/1"),
         command=("s.py", "--quiet", os.fsdecode(b"\xff")),
