@@ -82,9 +82,10 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
         if share < params.min_share or within > params.max_within:
             return
         view = _filled_buffer(train)
+        parts = _parts(steps, view, is_keras=train.record.loop.method == "keras")
         yield self.report(
             f"Training waits {units.percent(share)} of its time at the edges of epochs and hardly within them: "
-            f"{_parts(steps, view)}. Let one iterator serve all epochs: repeat() after the shuffle.",
+            f"{parts}. Let one iterator serve all epochs: repeat() after the shuffle.",
             severity=grade(share),
             confidence=analysis.verdict.confidence,
             pipeline=train,
@@ -118,9 +119,11 @@ def _size(view: StageView) -> int:
     return size if isinstance(size, int) else 0
 
 
-def _parts(steps: Steps, buffer: StageView | None) -> str:
-    """Say what an edge consists of, the longest first."""
+def _parts(steps: Steps, buffer: StageView | None, *, is_keras: bool) -> str:
+    """Say what an edge consists of, the longest first; Keras keeps the old iterator until it asks for the new one's first."""
     first = "the wait for the first element"
+    if is_keras:
+        first += ", the taking down of the old iterator included"
     if buffer is not None:
         first += f", before which {name_stage(buffer)} fills its buffer"
     named = (

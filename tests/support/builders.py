@@ -149,6 +149,7 @@ class Scene:
     boundary_wait_share: float | None = None
     edges: tuple[float, float, float] | None = None  # seconds to take an iterator down, to make one, to the first element
     windows: str = ""
+    method: str = "next"
     pool: int | None = None
     role: Role = Role.TRAIN
     seed_set: bool = False
@@ -245,7 +246,7 @@ class Scene:
             written=tuple(self._written(index) for index in range(len(self.stages))),
             executed=tuple(node for group in nodes for node in group) if self.has_counters else (),
             loop=Loop(
-                method="next",
+                method=self.method,
                 elements=self.step_count,
                 end_s=self.wall_s,
                 wall_s=self.wall_s,

@@ -77,3 +77,9 @@ def test_it_does_not_apply_without_a_verdict() -> None:
 
     (outcome,) = [item for item in outcomes if item.code == "PP105"]
     assert outcome.outcome == NOT_APPLICABLE
+
+
+def test_under_keras_the_wait_for_the_first_element_holds_the_taking_down_of_the_old_iterator() -> None:
+    (finding,) = check(EDGY.but(method="keras", edges=(0.0, 0.01, 3.3)))
+
+    assert "for the first element, the taking down of the old iterator included, before which" in finding.message
