@@ -182,18 +182,27 @@ def _unknown(sentence: str) -> Verdict:
 def _bound(case: _Case, limit: Limit) -> InputBound:
     """Return the band, unknown where the run does not decide it.
 
-    What limits training for certain is in the band of its most likely share, at low confidence where it may be in another.
     Too few steps, or a start that took most of the run, decide nothing. In a short or a noisy run waiting can be certain, its
     absence cannot: what is seen early is not what a long run does, and much may be left to gain.
     """
     if limit is Limit.STARTUP or any(item.name == "steps" for item in case.shortcomings):
         return InputBound.UNKNOWN
-    if band_of(case.low) is not InputBound.NOT:
-        return band_of(max(case.low, case.share))
-    if limit is Limit.CONTENTION:
-        return InputBound.NOT
+    graded = _graded(case)
+    if graded is not InputBound.NOT or limit is Limit.CONTENTION:
+        return graded
     is_open = bool(case.shortcomings) or max(case.left, case.high) >= HIGHLY
     return InputBound.UNKNOWN if is_open else InputBound.NOT
+
+
+def _graded(case: _Case) -> InputBound:
+    """Return the band of the most likely share: where it waits for certain, or is known well enough to say where it lies.
+
+    Where another band is possible the confidence is low. A control that shows nothing for certain to be had back decides.
+    """
+    if band_of(case.low) is not InputBound.NOT:
+        return band_of(max(case.low, case.share))
+    is_vague = bool(case.shortcomings) or case.high - case.low > MAX_WIDTH
+    return InputBound.NOT if case.control is not None or is_vague else band_of(case.share)
 
 
 def _ceiling(steps: Steps, view: PipelineView, control: Control | None) -> _Ceiling:
@@ -223,7 +232,7 @@ def _limit(case: _Case) -> Limit:
     startup = loop.first_step_s or 0.0
     if loop.wall_s > 0 and startup / loop.wall_s > _STARTUP_SHARE:
         return Limit.STARTUP
-    if band_of(case.low) in _INPUT_BOUND:
+    if _graded(case) in _INPUT_BOUND:
         return Limit.INPUT
     if case.control is not None and case.ceiling.low >= WORTH_A_FIX and (case.steps.wait_share or 0.0) < MODERATELY:
         return Limit.CONTENTION

@@ -52,11 +52,12 @@ def test_the_bands_begin_at_5_and_at_20_percent(share: float, expected: InputBou
     [
         (0.06, 0.25, 0.44, InputBound.HIGHLY),  # input-bound for certain, and most likely highly
         (0.06, 0.19, 0.32, InputBound.MODERATELY),
-        (0.04, 0.09, 0.15, InputBound.NOT),  # may keep up, and cannot be far from it
+        (0.04, 0.09, 0.15, InputBound.MODERATELY),  # may keep up, and most likely does not
+        (0.03, 0.045, 0.06, InputBound.NOT),
         (0.04, 0.25, 0.46, InputBound.UNKNOWN),
     ],
 )
-def test_what_waits_for_certain_is_in_the_band_of_its_most_likely_share(
+def test_what_is_known_well_enough_is_in_the_band_of_its_most_likely_share(
     low: float, share: float, high: float, expected: InputBound
 ) -> None:
     verdict = judge(steps(share, low, high), view(), None)
