@@ -20,7 +20,7 @@ _PAGE = """# How often is pipeprof right?
 Costs, counts, batch sizes and orders come from a seed (here {seeds}). Each program measures by its own clock how much of its
 loop it waits; the verdict that is right follows from that, and within three points of an edge (5 %, 20 %) either side is. The
 stage that is right is the one call that is marked in the program's source, by line and by op. `make benchmark-accuracy` made
-this page, on {cores} cores, load average {load:.1f} at its end.
+this page, on {cores} cores.
 
 | | planted | healthy | confounders | all |
 |---|---|---|---|---|
@@ -59,7 +59,6 @@ def page(verdicts: Sequence[Verdicts], alone: str = "") -> str:
         cases=sum(counts.values()),
         seeds=", ".join(str(seed) for seed in sorted({item.observation.seed for item in verdicts})),
         cores=len(os.sched_getaffinity(0)),
-        load=os.getloadavg()[0],
         summary="\n".join(_summary(verdicts)),
         misses="\n".join(_misses(verdicts)) or "None.",
         alone=alone,
