@@ -15,19 +15,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.ground_truth.clock import Clock
 from tests.ground_truth.draws import Draw
-from tests.ground_truth.registry import all_cases
+from tests.ground_truth.registry import every_case
 
 
 def main() -> None:
     """Build the case from its seed, run its loop, say what it measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=sorted(all_cases()), metavar="NAME")
+    parser.add_argument("name", choices=sorted(every_case()), metavar="NAME")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         draw = Draw(options.name, options.seed, Path(folder))
-        case = all_cases()[options.name]
+        case = every_case()[options.name]
         loop = case.build(draw)
         try:
             loop(clock)

@@ -52,6 +52,8 @@ class Case:
     verdict: str = ""  # where it does not follow from the measured truth: a run that decides nothing
     status: int = 0
     role: str = "train"  # of the pipeline in which the stage is planted
+    fires: tuple[str, ...] = ()  # codes of rules that must report the marked call (or the run, where no call is marked)
+    silent: tuple[str, ...] = ()  # codes of rules whose problem is cured here, beside a case in which they must report it
 
     @property
     def planted(self) -> tuple[Planted, ...]:
@@ -63,6 +65,7 @@ class Case:
 
 
 _CASES: dict[str, Case] = {}
+_RULES_ONLY = "tests.ground_truth.rules_"  # modules whose cases prove rules, and are not in the table of accuracy
 
 
 def case(kind: Kind, **expected: Any) -> Callable[[Build], Build]:
@@ -78,10 +81,24 @@ def case(kind: Kind, **expected: Any) -> Callable[[Build], Build]:
 
 
 @cache
-def all_cases() -> dict[str, Case]:
-    """Return every case by its name."""
+def every_case() -> dict[str, Case]:
+    """Return every case by its name, those that prove rules included."""
     from tests.ground_truth import confounders, healthy, planted_chains, planted_files, planted_several, planted_ways
+    from tests.ground_truth import rules_files, rules_memory, rules_order, rules_parallel, rules_timing  # isort: skip
 
     modules = (planted_ways, planted_chains, planted_files, planted_several, healthy, confounders)
-    assert all(module.__name__ for module in modules)
+    of_rules = (rules_timing, rules_parallel, rules_memory, rules_order, rules_files)
+    assert all(module.__name__ for module in (*modules, *of_rules))
     return dict(sorted(_CASES.items(), key=lambda item: list(Kind).index(item[1].kind)))
+
+
+@cache
+def all_cases() -> dict[str, Case]:
+    """Return the cases of the table of accuracy by their names."""
+    return {name: case for name, case in every_case().items() if not case.build.__module__.startswith(_RULES_ONLY)}
+
+
+@cache
+def rule_cases() -> dict[str, Case]:
+    """Return the cases that only prove rules, by their names: a problem, and the same pipeline cured."""
+    return {name: case for name, case in every_case().items() if name not in all_cases()}

@@ -1,0 +1,144 @@
+"""Judges the rules on observations: hits, misses and false reports of each, as a table. It runs nothing.
+
+The one idea: what counts is decided by the case alone. A report at the marked call of another rule's case is a second opinion
+on a real problem and counts neither way; everything that is said of a call that nobody planted counts against the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.accuracy_judging import Observation
+from pipeprof.model.diagnosis import Finding, Severity
+from pipeprof.rules.registry import AnyRule, all_rules
+from tests.ground_truth.registry import Case, Kind, every_case
+
+TELLS_ONLY = {"PP001", "PP002", "PP004", "PP005", "PP101", "PP102", "PP103", "PP105", "PP107"}
+"""Rules on the run as a whole, which are right or wrong with the verdict: benchmarks/accuracy.py judges that."""
+
+_PAGE = """# How good is each rule?
+
+{runs} runs of {cases} programs with a known problem, none, or one that is cured (`tests/ground_truth`). Each rule is run on
+every one of them. *Must fire* counts the runs of cases that plant the rule's own problem, *found* those in which it named the
+marked call. *False* counts runs in which it reported something, above the severity info, that nobody planted: on another call
+than the marked one, in a healthy or misleading program, or in the cured twin of its own case. A report at the marked call of
+another rule's case is a second opinion and counts neither way. Rules on the run as a whole (PP001 to PP107, in part) are judged
+on their own cases only, since any run may be short, noisy or without a GPU; whether the verdict is right is in
+[accuracy.md](accuracy.md). `make benchmark-rules` made this page.
+
+| rule | name | status | cases | must fire | found | false | precision | recall |
+|---|---|---|---|---|---|---|---|---|
+{rows}
+
+## Misses and false reports
+
+{misses}
+"""
+
+
+@dataclass(slots=True)
+class Score:
+    """What one rule did over all observations."""
+
+    rule: AnyRule
+    cases: set[str] = field(default_factory=set)  # that must make it fire, or must not since they cure it
+    must: int = 0
+    found: int = 0
+    false: int = 0
+    misses: list[str] = field(default_factory=list)
+
+    @property
+    def precision(self) -> float | None:
+        said = self.found + self.false
+        return self.found / said if said else None
+
+    @property
+    def recall(self) -> float | None:
+        return self.found / self.must if self.must else None
+
+
+def judge_rules(seen: Sequence[Observation]) -> tuple[Sequence[Observation], list[Score]]:
+    """Score every rule on every observation."""
+    scores = [Score(rule) for rule in all_rules()]
+    for item in seen:
+        for score in scores:
+            _judge(score, every_case()[item.case], item)
+    return seen, scores
+
+
+def _judge(score: Score, case: Case, item: Observation) -> None:
+    code = score.rule.code
+    if code in case.fires or code in case.silent:
+        score.cases.add(case.name)
+    if item.diagnosis is None:
+        if code in case.fires:
+            score.must += 1
+            score.misses.append(f"`{case.name}` (seed {item.seed}): the run failed: {item.failure}")
+        return
+    reports = [one for one in item.diagnosis.findings if one.code == code]
+    if code in case.fires:
+        score.must += 1
+        if any(_is_at_mark(one, case, item) for one in reports):
+            score.found += 1
+        else:
+            outcome = next((one for one in item.diagnosis.rules if one.code == code), None)
+            said = "another place" if reports else f"{outcome.outcome} {outcome.reason}".strip() if outcome else "not run"
+            score.misses.append(f"`{case.name}` (seed {item.seed}): {said}")
+    false = [one for one in reports if _is_false(one, case, item)]
+    if false:
+        score.false += 1
+        score.misses.append(
+            f"`{case.name}` (seed {item.seed}): false, at {_place(false[0])}: {false[0].message.split('. ')[0]}"
+        )
+
+
+def _is_at_mark(finding: Finding, case: Case, item: Observation) -> bool:
+    return not case.planted or _place(finding) in _marks(case, item)
+
+
+def _marks(case: Case, item: Observation) -> set[str]:
+    marks = item.truth.get("planted") or [(mark.file, mark.line, mark.op) for mark in case.planted]
+    return {f"{file}:{line}" for file, line, _ in marks}
+
+
+def _is_false(finding: Finding, case: Case, item: Observation) -> bool:
+    """A report that no case answers for; the rules on a run as a whole answer for their own cures only."""
+    if finding.severity is Severity.INFO:
+        return False
+    if finding.code in case.silent:
+        return True
+    if finding.code in TELLS_ONLY or finding.code in case.fires:
+        return False
+    return case.kind is not Kind.PLANTED or _place(finding) not in _marks(case, item)
+
+
+def _place(finding: Finding) -> str:
+    site = finding.call_site
+    return f"{Path(site.file).name}:{site.shown_line}" if site is not None else "no line"
+
+
+def line_of(item: Observation) -> str:
+    """Return what became of one run, for the terminal."""
+    said = item.failure if item.diagnosis is None else ", ".join(f"{one.code} {_place(one)}" for one in item.diagnosis.findings)
+    case = every_case()[item.case]
+    return f"{item.case} ({item.seed}) must {','.join(case.fires) or '-'} not {','.join(case.silent) or '-'}: {said}"
+
+
+def table(judged: tuple[Sequence[Observation], list[Score]]) -> str:
+    """Return the page."""
+    seen, scores = judged
+    rows = [
+        f"| {score.rule.code} | {score.rule.name} | {score.rule.status} | {len(score.cases)} | {score.must} | {score.found} | "
+        f"{score.false} | {_share(score.precision)} | {_share(score.recall)} |"
+        for score in scores
+    ]
+    misses = [f"- {score.rule.code}: {miss}" for score in scores for miss in score.misses]
+    return _PAGE.format(
+        runs=len(seen), cases=len({item.case for item in seen}), rows="\n".join(rows), misses="\n".join(misses) or "None."
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"

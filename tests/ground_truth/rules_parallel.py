@@ -1,0 +1,1 @@
+"""Rules of parallelism and overlap: pipelines with one such problem, and the same cured."""
