@@ -78,8 +78,7 @@ def thread_pool(place: Place) -> Effect:
     if place.stage.is_parallel_by_autotune:
         slots: Readings | float = doubt.between("calls that AUTOTUNE reaches", *_AUTOTUNE_REACH) * size
     else:
-        slots = min(size, max(1.0, place.stage.slots))
-    slots = slots + (place.stage.slots < 1)
+        slots = min(size, max(1.0, place.stage.slots, place.stage.stage.parallelism or 1.0))
     busy = place.busy_s + calls * doubt.between("a call in a pool", *_POOL_S)
     return Effect(busy_s={place.stage.id: busy}, slots={place.stage.id: slots}, serial_s=_locked_s(place, calls))
 

@@ -124,11 +124,12 @@ def _place(stage: ExecutedStage, segment: int, layout: _Layout) -> tuple[int, in
         above = _new_segment(layout, 1.0)
         return segment, above, above
     if name in _POOLED:
-        slots = max(1.0, stage.parallelism or 1.0)
+        calls = slots = max(1.0, stage.parallelism or 1.0)
         if name in _ON_THE_POOL:
             slots = max(1.0, min(slots, layout.threads))
         work = _new_segment(layout, slots)
-        above = _new_segment(layout, 1.0)
+        takes_turns = name in _ON_THE_POOL and calls <= 1  # the next input is asked for when the only call has ended
+        above = work if takes_turns else _new_segment(layout, 1.0)
         return work, above, work
     return segment, segment, segment
 

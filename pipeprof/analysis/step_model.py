@@ -29,6 +29,10 @@ _SIMULATED_STEPS = 60
 _ROUNDS = 8  # of the fixed point between the step and the pipeline's load on the cores
 _UNBOUNDED = 16  # elements: where AUTOTUNE sizes the buffer it grows until it is not found empty
 _TINY_S = 1e-9
+_HANDING = (
+    0.0,
+    0.3,
+)  # of the CPU seconds that no stage is busy for: TensorFlow's threads spin before they sleep, as cores allow
 _MOST_STRETCH = 3.0
 _MOST_SPREAD = 4.0
 
@@ -118,7 +122,8 @@ class StepModel:
 
         whole, counted = self._segments(effect, frozenset(), more), self.view.busy_s_per_step or 0.0
         pipeline = self.consumer.pipeline_cpu_s
-        cpu_s = np.minimum(pipeline, counted) * effect.cpu_kept + (pipeline - counted).clip(min=0.0) * effect.handing_kept
+        beyond = (pipeline - counted).clip(min=0.0) * doubt.between("CPU of waiting threads that counts", *_HANDING)
+        cpu_s = np.minimum(pipeline, counted) * effect.cpu_kept + beyond * effect.handing_kept
         filling = np.maximum(self._slowest(whole, above=True), cpu_s / self.cores)
         first_pass = np.sum([seconds for seconds, _, _ in whole], axis=0) if whole else 0.0 * cpu_s
         steps = self.consumer.epoch_steps

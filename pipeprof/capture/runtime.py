@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pipeprof.capture.model_tree import Sample, Snapshot
 from pipeprof.model.profile import ExecutedStage
 
+_FILLS = "Shuffle"  # nodes that fill a buffer first; TensorFlow 2.21 counts their waiting for the elements of it as work
+
 
 @dataclass(slots=True)
 class _Totals:
@@ -34,7 +36,16 @@ class _Totals:
     buffered_bytes_max: int = 0
     empty: int = 0
     known_ratio: float | None = None
+    filled_elements: int = 0  # of a node that fills a buffer: what it gave, and its work, since that was full
+    filled_busy_s: float = 0.0
     last: Sample | None = None
+
+    @property
+    def work_s(self) -> float:
+        """The busy time: of a node that fills a buffer at the pace that it has once the buffer is full."""
+        if not self.node.startswith(_FILLS):
+            return self.busy_s
+        return self.filled_busy_s / self.filled_elements * self.elements if self.filled_elements else 0.0
 
 
 @dataclass(slots=True)
@@ -98,6 +109,9 @@ def _add_counts(totals: _Totals, sample: Sample, before: Sample | None) -> None:
     """Add what a node did since its last snapshot; the last words of an iterator can be older than a reading beside them."""
     totals.elements += max(0, sample.elements - (before.elements if before else 0))
     totals.busy_s += max(0.0, sample.busy_s - (before.busy_s if before else 0.0))
+    if before is not None and before.elements:
+        totals.filled_elements += max(0, sample.elements - before.elements)
+        totals.filled_busy_s += max(0.0, sample.busy_s - before.busy_s)
     totals.bytes_produced += max(0, sample.bytes_produced - (before.bytes_produced if before else 0))
     totals.bytes_consumed += max(0, sample.bytes_consumed - (before.bytes_consumed if before else 0))
     totals.known_ratio = sample.known_ratio if sample.known_ratio is not None else totals.known_ratio
@@ -146,7 +160,7 @@ def _freeze(stage_id: str, totals: _Totals, inputs: Iterable[str]) -> ExecutedSt
         node=totals.node,
         inputs=tuple(inputs),
         elements=totals.elements,
-        busy_s=totals.busy_s,
+        busy_s=totals.work_s,
         bytes_produced=totals.bytes_produced,
         bytes_consumed=totals.bytes_consumed,
         elements_per_parent=totals.pair_children / totals.pair_parents if totals.pair_parents else None,

@@ -199,6 +199,17 @@ def test_the_slowest_segment_bounds_the_pipeline(map_s: float, batch_s: float, s
     assert found.stage(slowest).stage.max_steps_per_s == pytest.approx(1 / production_s)
 
 
+def test_a_pool_of_one_call_takes_turns_with_what_it_reads() -> None:
+    first = node("Map", node("Range", elements=100), elements=100, busy_s=0.9)
+    found = view(
+        chain("range", work_map(), work_map(), "batch"),
+        node("MapAndBatch", first, elements=100, busy_s=0.6, known_ratio=1.0, parallelism=1.0),
+    )
+
+    assert found.production_s_per_step == pytest.approx(0.015)
+    assert found.bottleneck_id == "s1"
+
+
 def test_of_a_segment_the_stage_with_the_largest_demand_is_the_bottleneck() -> None:
     mapped = node("Map", node("Range", elements=100, busy_s=0.1), elements=100, busy_s=0.7, known_ratio=1.0)
     found = view(chain("range", work_map(), "filter"), node("Filter", mapped, elements=100, busy_s=0.5, known_ratio=1.0))

@@ -66,9 +66,15 @@ def test_an_interleave_opens_no_more_files_than_its_cycle_holds() -> None:
 
 
 def test_the_cpu_seconds_of_a_step_bound_what_parallel_calls_can_give() -> None:
-    bound = SLOW_MAP.but(cores=2, cpu_s_per_step=0.06)
+    bound = SLOW_MAP.but(cores=2, gap_s=0.02, cpu_s_per_step=0.06)
 
     holds(predicted(bound, PARALLEL), 0.0365 / 0.03)
+
+
+def test_threads_that_spin_while_they_wait_take_no_core_from_those_that_work() -> None:
+    spinning = SLOW_MAP.but(cores=2, gap_s=0.002, cpu_s_per_step=0.06)  # of which the stages are busy for 36 ms
+
+    holds(predicted(spinning, PARALLEL), 0.0365 / 0.0195, error=0.15)
 
 
 def test_a_quota_of_cpu_counts_as_cores() -> None:

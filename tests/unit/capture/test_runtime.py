@@ -181,3 +181,19 @@ def test_ids_are_paths_of_slots_and_inputs_stand_in_their_order() -> None:
 
 def test_no_snapshot_gives_no_stage() -> None:
     assert PipelineCounters().freeze() == ()
+
+
+def test_waiting_for_the_elements_of_a_buffer_is_no_work_of_the_shuffle_that_fills_it() -> None:
+    counters, iterator = PipelineCounters(), IteratorCounters()
+    counters.add(iterator, snapshot(root(0), sample(2, 1, "Root/0:Shuffle", 0, busy_s=2.0)))  # while it fills
+    counters.add(iterator, snapshot(root(10), sample(2, 1, "Root/0:Shuffle", 10, busy_s=4.0)))
+    counters.add(iterator, snapshot(root(60), sample(2, 1, "Root/0:Shuffle", 60, busy_s=4.1)))
+
+    assert by_node(counters)["Shuffle"].busy_s == pytest.approx(60 * 0.1 / 50)
+
+
+def test_a_shuffle_that_was_seen_only_while_it_filled_has_no_work_that_is_known() -> None:
+    counters, iterator = PipelineCounters(), IteratorCounters()
+    counters.add(iterator, snapshot(root(10), sample(2, 1, "Root/0:ShuffleAndRepeat", 10, busy_s=4.0)))
+
+    assert by_node(counters)["ShuffleAndRepeat"].busy_s == 0
