@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CHUNKS = 8  # of the run, to see how far its mean step wanders
 _TINY = 1e-9
 _QUICK = 0.1  # quantile of the consumer's times that no other process lengthened
+_RARE = 0.01  # of the steps
 _MORE_LOAD = 0.5  # by how much others' load may grow
 _MOST_SHARE = 0.8
 _HAND_OVER_S = 50e-6
@@ -160,16 +161,22 @@ def _idle_gap_s(analysis: Analysis, view: PipelineView, pipeline: Readings) -> R
         spread = doubt.around("the consumer without the pipeline", _noise(view.record.loop, control) / 2)
         idle: Readings = (gap * ratio * spread).clip(max=gap)
         return idle
-    return gap - _queued_s(view) * _pipelines_part(analysis, view, pipeline)
+    part = _pipelines_part(analysis, view, pipeline)
+    return gap - doubt.between("slowed beside the pipeline", _queued_s(view), _slowed_s(view)) * part
+
+
+def _slowed_s(view: PipelineView) -> float:
+    """Return by how much the consumer's steps are longer than its quick ones: cores that are shared are also slower."""
+    gap = view.gap_s or 0.0
+    quick = quantile(view.record.loop.gap_histogram, _QUICK)
+    above = gap if quick is None else max(0.0, gap - quick)
+    return min(above, _MOST_SHARE * gap)
 
 
 def _queued_s(view: PipelineView) -> float:
     """Return what the consumer waited for a core in a step, at most: what is above its quick steps, and was run delay."""
-    gap = view.gap_s or 0.0
-    quick = quantile(view.record.loop.gap_histogram, _QUICK)
-    above = gap if quick is None else max(0.0, gap - quick)
-    delay = view.run_delay_s_per_step
-    return min(above, _MOST_SHARE * gap, delay if delay is not None else above)
+    above, delay = _slowed_s(view), view.run_delay_s_per_step
+    return min(above, delay if delay is not None else above)
 
 
 def _pipelines_part(analysis: Analysis, view: PipelineView, pipeline: Readings) -> Readings:
@@ -244,10 +251,14 @@ def _deviation(values: list[float]) -> float:
 
 
 def _deviation_s(histogram: Histogram) -> float:
-    """Return the standard deviation of the durations in a histogram, 0 where it is empty."""
-    pairs = [(float(histogram.base ** (int(bucket) + 0.5)), count) for bucket, count in histogram.counts.items()]
-    total = sum(count for _, count in pairs)
-    if not total:
+    """Return the standard deviation of the durations in a histogram, 0 where it is empty.
+
+    The longest hundredth counts as its shortest: a moment in which the machine did something else is no trait of the pipeline.
+    """
+    most = quantile(histogram, 1 - _RARE)
+    if most is None:
         return 0.0
+    pairs = [(min(float(histogram.base ** (int(bucket) + 0.5)), most), count) for bucket, count in histogram.counts.items()]
+    total = sum(count for _, count in pairs)
     mean = sum(value * count for value, count in pairs) / total
     return math.sqrt(sum(count * (value - mean) ** 2 for value, count in pairs) / total)

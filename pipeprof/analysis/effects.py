@@ -29,7 +29,7 @@ _POOL_S = (0.0, 15e-6)  # one call more in a pool than in the thread that asks
 _CACHE_READ_S = (0.3e-6, 3e-6)  # one element out of a memory cache: its tensors are shared, not copied, whatever their size
 _BYTES_PER_S = (1e9, 8e9)  # of a cheap op on a batch
 _SLOWEST_BYTES_PER_S = 1e7  # of any elementwise op (lgamma: 100 ns a number)
-_HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when single elements are no longer handed on
+_HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elements are no longer handed on one by one, or made
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
 _AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it does
 _LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
@@ -97,6 +97,7 @@ def cache(place: Place) -> Effect:
         added_s={segment: reads},
         cpu_kept=kept,
         handing_kept=kept,
+        rest_kept=max(kept, _HAND_OVER_LEFT),
         start_kept=_START_LEFT,
     )
 
