@@ -97,6 +97,7 @@ def _pipeline(analysis: Analysis, view: PipelineView) -> Pipeline:
         scaling_stage_id=view.record.scaling_stage,
         scaling=scaled_rates(view.record),
         cpu_coverage=cpu_coverage(view),
+        cpu_s_per_step=view.input_cpu_s_per_step,
         bound=find_bound(analysis, view),
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CHUNKS = 8  # of the run, to see how far its mean step wanders
 _TINY = 1e-9
 _QUICK = 0.1  # quantile of the consumer's times that no other process lengthened
+_SURELY = 0.9  # of what was read of the input's threads: the last stretch of one that ends can be missed
 _RARE = 0.01  # of the steps
 _MORE_LOAD = 0.5  # by how much others' load may grow
 _MOST_SHARE = 0.8
@@ -136,7 +137,7 @@ def _boundaries_a_step(loop: Loop, epoch_steps: float) -> float:
 
 
 def _pipeline_cpu_s(analysis: Analysis, view: PipelineView) -> Readings:
-    """Return the pipeline's CPU seconds: by replay, or between what the consumer cannot have used and all.
+    """Return the pipeline's CPU seconds: by replay, by its threads, or between what the consumer cannot have used and all.
 
     That can be more than what the stages are busy: waking threads and handing elements on is in no counter.
     """
@@ -146,6 +147,10 @@ def _pipeline_cpu_s(analysis: Analysis, view: PipelineView) -> Readings:
     alone = pipeline_alone_cpu_s(analysis, view)
     if alone is not None:
         return doubt.between("CPU of the pipeline", min(0.85 * alone, total), min(1.1 * alone, total))
+    if view.input_cpu_s_per_step is not None and view.input_cpu_s_per_step > 0:
+        own = sum(segment.busy_s_per_step for segment in view.segments if segment.index == 0)  # on the consumer's thread
+        least = min(_SURELY * view.input_cpu_s_per_step, total)
+        return doubt.between("CPU of the pipeline", least, min(view.input_cpu_s_per_step / _SURELY + own, total))
     most = (view.gap_s or 0.0) * analysis.profile.run.host.cores  # that a consumer can use while it has the element
     return doubt.between("CPU of the pipeline", max(0.0, total - most), total)
 

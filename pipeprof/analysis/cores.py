@@ -72,7 +72,8 @@ def pool_threads(analysis: Analysis, pipeline: PipelineView) -> int:
 def pipeline_cpu_s(analysis: Analysis, pipeline: PipelineView) -> float | None:
     """Return an upper bound of the CPU seconds that the pipeline's stages use in one step.
 
-    That is the CPU time of the input pipeline replayed alone where there is a control, else that of the whole process.
+    That is the CPU time of the input pipeline replayed alone where there is a control, else that of the whole process. What
+    was read of the pipeline's own threads is no bound: stages without a thread of theirs run on the consumer's.
     """
     alone_s = pipeline_alone_cpu_s(analysis, pipeline)
     known = [value for value in (alone_s, pipeline.cpu_s_per_step) if value is not None]

@@ -90,6 +90,7 @@ def view_pipeline(record: PipelineRecord, cores: int | None = None) -> PipelineV
         gap_s=(wall - wait) / steps if steps else None,
         wait_s=wait / steps if steps else None,
         cpu_s_per_step=loop.cpu_s / steps if steps and loop.cpu_s else None,
+        input_cpu_s_per_step=loop.input_cpu_s / steps if steps and loop.input_cpu_s is not None else None,
         run_delay_s_per_step=run_delay_s,
     )
 

@@ -61,6 +61,7 @@ class Loop:
 
     steady_s: Readings
     boundary_s: Readings  # of a step: the epochs' boundaries spread over their steps
+    slack_s: Readings  # of a step, in which the pipeline has made its element and the consumer has not asked for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,8 @@ class StepModel:
         measured, more = self.consumer, self.consumer.others.more
         was, now, then = self._model(NO_CHANGE, 0.0 * more), self._model(NO_CHANGE, more), self._model(effect, more)
         kept, others = doubt.between("rest stays", 0.0, 1.0), 1 + more * measured.others.rest_share
-        before, after = _carry(measured.steady_s, (was.steady_s, now.steady_s, then.steady_s), others, kept, effect)
+        steady = (was.steady_s, now.steady_s, then.steady_s)
+        before, after = _carry(measured.steady_s, steady, others, kept, effect, then.slack_s)
         floor = np.minimum(measured.idle_gap_s + np.minimum(more, 0.0) * measured.others.gap_s, before)
         first = measured.first_s + more * (measured.first_s - measured.first_least_s)
         scale = first / max(measured.first_s, _TINY_S)
@@ -132,7 +134,12 @@ class StepModel:
         if self.fill_share > 0:
             draining = self._steady(self._segments(effect, self.above_fill, more), 0.0 * cpu_s, effect, more)
             steady = (1 - self.fill_share) * steady + self.fill_share * np.minimum(draining, steady)
-        return Loop(steady_s=steady, boundary_s=boundary if self.consumer.has_boundaries else 0.0 * boundary)
+        made = self._slowest(whole)
+        return Loop(
+            steady_s=steady,
+            boundary_s=boundary if self.consumer.has_boundaries else 0.0 * boundary,
+            slack_s=(steady - made).clip(min=0.0),
+        )
 
     def _segments(self, effect: Effect, without: frozenset[str], more: Readings) -> list[tuple[Readings, bool, bool]]:
         """Return each segment's seconds for a step, whether the consumer's thread does it, and whether it fills the shuffle."""
@@ -215,9 +222,17 @@ class StepModel:
 
 
 def _carry(
-    measured: float, model: tuple[Readings, Readings, Readings], others: Readings, kept: Readings, effect: Effect
+    measured: float,
+    model: tuple[Readings, Readings, Readings],
+    others: Readings,
+    kept: Readings,
+    effect: Effect,
+    slack_s: Readings | float = 0.0,
 ) -> tuple[Readings, Readings]:
-    """Bring the measured time to other loads and to the change; ``model`` is as it was, under the new load, and changed."""
+    """Bring the measured time to other loads and to the change; ``model`` is as it was, under the new load, and changed.
+
+    What the model does not explain may be the pipeline's own: then it hides in the slack that the pipeline has afterwards.
+    """
     import numpy as np
 
     was, now, then = model
@@ -226,7 +241,8 @@ def _carry(
         np.minimum(measured / np.maximum(was, _TINY_S), 1.0),
     )
     ratio = np.minimum(then / np.maximum(now, _TINY_S), 1.0) if effect.rest_ratio is None else effect.rest_ratio
-    stays = ratio + (np.maximum(effect.rest_kept, ratio) - ratio) * kept
+    least = (ratio - slack_s / np.maximum(rest, _TINY_S)).clip(min=0.0)
+    stays = least + (np.maximum(effect.rest_kept, ratio) - least) * kept
     return now * scale + rest, then * scale + rest * stays
 
 

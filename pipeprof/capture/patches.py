@@ -41,6 +41,9 @@ class Observer(Protocol):
     def dataset_passed(self, dataset: Any) -> None:
         """A dataset is flattened into its tensor, as the argument of a function."""
 
+    def iterator_begins(self) -> None:
+        """An iterator is about to be constructed on this thread."""
+
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """An iterator was constructed; it took since ``start_s``."""
 
@@ -153,6 +156,8 @@ class Patches:
 
         @functools.wraps(original_init)
         def __init__(self: Any, dataset: Any = None, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            if observer.active and dataset is not None:
+                _report(observer, "an iterator", observer.iterator_begins)
             start = observer.now()
             try:
                 original_init(self, dataset, *args, **kwargs)

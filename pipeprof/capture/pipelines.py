@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pipeprof.capture.call_sites import keras_role
@@ -22,6 +23,15 @@ from pipeprof.model.profile import Autotune
 
 MAX_KEPT = 8
 _CACHE_NODES = ("MemoryCache", "MemoryCacheImpl")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was used in a stretch of time; ``input_cpu_s`` since the beginning."""
+
+    cpu_s: float  # of the whole process
+    run_delay_s: float | None
+    input_cpu_s: float | None  # of the pipeline's own threads
 
 
 class PipelineEntry:
@@ -46,7 +56,7 @@ class PipelineEntry:
         self.kept_reason = ""
         self.autotune: Autotune | None = None
         self.cache_bytes = 0
-        self._seen_wall_s = 0.0
+        self._seen_wall_s = self._seen_loop_s = self._input_cpu_s = 0.0
 
     @property
     def is_blind(self) -> bool:
@@ -63,13 +73,19 @@ class PipelineEntry:
         cached = sum(sample.buffered_bytes for sample in snapshot.samples if sample.node in _CACHE_NODES)
         self.cache_bytes = max(self.cache_bytes, cached)
 
-    def take_cpu(self, cpu_s: float, run_delay_s: float | None, wall_s: float) -> None:
-        """Take the share of the process's CPU time and run delay that falls on this loop's steps."""
-        recorded = self.recorder.bins_wall_s
-        share = min(1.0, (recorded - self._seen_wall_s) / wall_s)
-        self._seen_wall_s = recorded
+    def take_cpu(self, spent: Spent, wall_s: float) -> None:
+        """Take the share of what was spent that falls on this loop's steps."""
+        recorded, looped = self.recorder.bins_wall_s, self.recorder.wall_s
+        in_bins, in_loop = recorded - self._seen_wall_s, looped - self._seen_loop_s
+        self._seen_wall_s, self._seen_loop_s = recorded, looped
+        before, self._input_cpu_s = self._input_cpu_s, spent.input_cpu_s or 0.0
+        share, of_loop = min(1.0, in_bins / wall_s), min(1.0, in_bins / in_loop) if in_loop > 0 else 1.0
         if share > 0:
-            self.recorder.add_cpu(cpu_s * share, None if run_delay_s is None else run_delay_s * share)
+            self.recorder.add_cpu(
+                spent.cpu_s * share,
+                None if spent.run_delay_s is None else spent.run_delay_s * share,
+                None if spent.input_cpu_s is None else (spent.input_cpu_s - before) * of_loop,
+            )
 
 
 class PipelineBook:

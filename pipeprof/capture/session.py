@@ -20,11 +20,12 @@ from pipeprof.capture.gil import GilProbe
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
+from pipeprof.capture.input_threads import InputThreads
 from pipeprof.capture.iterators import IteratorBook
 from pipeprof.capture.native_log import is_quiet
 from pipeprof.capture.next_calls import More, Next, TornDown
 from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
-from pipeprof.capture.pipelines import PipelineBook
+from pipeprof.capture.pipelines import PipelineBook, Spent
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
 from pipeprof.capture.run_delay import RunDelay
@@ -75,6 +76,7 @@ class CaptureSession:
         self._host = HostSampler(self.now)
         self._gpu = GpuSampler(self.now)
         self._run_delay = RunDelay()
+        self._input_threads = InputThreads()
         self._patches = Patches(self)
         self._traces = TraceBook()
         look_inside = WindowSchedule(_LOOK_INSIDE_SHARE, _LOOKS_INSIDE, _LOOK_INSIDE_ADVANCE_S, _LOOK_INSIDE_S)
@@ -150,6 +152,10 @@ class CaptureSession:
         """Remember where a dataset was made."""
         self._registry.note(dataset)
 
+    def iterator_begins(self) -> None:
+        """Look which threads there are before an iterator makes its own."""
+        self._input_threads.iterator_begins()
+
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         """Find the iterator's pipeline and watch it; iterators of a graph under construction have no counters."""
         if getattr(self._making_replicas, "depth", 0) or not hasattr(iterator, "_iterator_resource"):
@@ -181,6 +187,7 @@ class CaptureSession:
         end_s = self.now()
         pipeline = self.pipelines.find(dataset)
         number = self._iterators.add(iterator, pipeline, self.now, parts)
+        self._input_threads.iterator_made(number, pipeline.id)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
         set_mark(iterator, lambda: self._iterator_torn_down(number, pipeline.recorder))
         if pipeline.iterators == 1:  # a pipeline begins: its stages may be gone before the sampler's next turn
@@ -188,6 +195,7 @@ class CaptureSession:
 
     def _iterator_gone(self, number: int, at_s: float) -> None:
         self._events.append(Gone(number, at_s))
+        self._input_threads.iterator_goes(number)
         self._gone_s[number] = self.now()
 
     def _iterator_torn_down(self, number: int, recorder: LoopRecorder) -> None:
@@ -201,6 +209,7 @@ class CaptureSession:
         number = self._iterators.number(iterator)
         if number is None or not self._is_eager():
             return
+        self._input_threads.stepped(number)
         if number < 0:
             self._events.append(More(-number, start_s, end_s, threading.get_ident()))
             return
@@ -211,6 +220,8 @@ class CaptureSession:
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Note that Keras' loop asked for its next step."""
         number = None if step is None else self._iterators.number(_first_worker(step[2]))
+        if number is not None:
+            self._input_threads.stepped(number)
         elements = 0 if step is None else step[1] - step[0] + 1
         self._events.append(KerasStep(number, elements, start_s, self.now(), threading.get_ident()))
 
@@ -315,12 +326,13 @@ class CaptureSession:
         now, cpu = self.now(), time.process_time()
         if self._last_cpu is not None and now - self._last_cpu[0] < _SHARE_CPU_S and self.active:
             return
-        delay = self._run_delay.sample()
+        delay, input_cpu = self._run_delay.sample(), self._input_threads.sample()
         if self._last_cpu is not None:
             then, cpu_then, delay_then = self._last_cpu
             waited = delay - delay_then if self._run_delay.is_known else None
             for pipeline in self.pipelines.all():
-                pipeline.take_cpu(cpu - cpu_then, waited, max(now - then, 1e-9))
+                own = input_cpu.get(pipeline.id)
+                pipeline.take_cpu(Spent(cpu - cpu_then, waited, own), max(now - then, 1e-9))
         self._last_cpu = (now, cpu, delay)
 
     def _checkpoint(self) -> None:

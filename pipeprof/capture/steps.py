@@ -59,6 +59,7 @@ class _Sums:
     bins_wall_s: float = 0.0
     cpu_s: float = 0.0
     run_delay_s: float | None = None
+    input_cpu_s: float | None = None
     start_s: float | None = None
     end_s: float = 0.0
     first_batch_s: float | None = None
@@ -241,11 +242,13 @@ class LoopRecorder:
         else:
             self._merged = _merge_epochs(self._merged, epoch.freeze())
 
-    def add_cpu(self, seconds: float, run_delay_s: float | None) -> None:
-        """The process used this much CPU, and waited so long for a core, while the steps in bins ran."""
+    def add_cpu(self, seconds: float, run_delay_s: float | None, input_cpu_s: float | None = None) -> None:
+        """The process used this much CPU, its input's threads this much of it, and all waited so long for a core, in bins."""
         self._sums.cpu_s += seconds
         if run_delay_s is not None:
             self._sums.run_delay_s = (self._sums.run_delay_s or 0.0) + run_delay_s
+        if input_cpu_s is not None:
+            self._sums.input_cpu_s = (self._sums.input_cpu_s or 0.0) + input_cpu_s
 
     def freeze(self) -> Loop:
         """Return the loop as it is now."""
@@ -281,6 +284,7 @@ class LoopRecorder:
             seen_share=sums.measured / sums.elements if sums.elements else 1.0,
             cpu_s=sums.cpu_s or None,
             run_delay_s=sums.run_delay_s,
+            input_cpu_s=sums.input_cpu_s,
             threads=max(1, len(sums.threads)),
             in_background=bool(sums.threads) and threading.main_thread().ident not in sums.threads and self.method == "next",
         )

@@ -59,6 +59,7 @@ class PipelineView:
     gap_s: float | None = None  # the consumer's own part of it
     wait_s: float | None = None
     cpu_s_per_step: float | None = None  # of the whole process
+    input_cpu_s_per_step: float | None = None  # of TensorFlow's threads of this pipeline, their spinning included
     run_delay_s_per_step: float | None = None  # of all its threads: runnable, but without a core
 
     def stage(self, stage_id: str) -> StageView:

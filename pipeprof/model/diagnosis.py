@@ -313,6 +313,7 @@ class Pipeline:
     scaling_stage_id: str = ""  # whose calls at once were varied (bench)
     scaling: tuple[ScaledRate, ...] = ()
     cpu_coverage: float | None = None  # CPU of the stages measured alone, of what the whole pipeline used (bench)
+    cpu_s_per_step: float | None = None  # of TensorFlow's threads of this pipeline, their spinning while they wait included
     bound: Bound | None = None  # what the input could deliver at most; None where its stages were not measured
 
 

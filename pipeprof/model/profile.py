@@ -323,6 +323,7 @@ class Loop:
     seen_share: float = 1.0  # of the elements, those whose wait was measured
     cpu_s: float | None = None  # CPU of the whole process during the steps that are in bins
     run_delay_s: float | None = None  # of all threads of the process in that time: runnable, but without a core
+    input_cpu_s: float | None = None  # of that CPU, what TensorFlow's threads of this pipeline used, their spinning included
     boundary_wait_s: float = 0.0  # creation of later iterators and the wait for their first element
     threads: int = 1  # threads that consumed it
     in_background: bool = False  # never the main thread: what lies between two elements may be a queue, not training

@@ -156,11 +156,13 @@ def source_text(pipeline: Pipeline) -> str:
     share = units.percent(math.floor(pipeline.explained_share * 100 + 1e-6) / 100)
     text = f"Times by {one_line(pipeline.counters)}, {share} of them explained"
     factor = pipeline.sources_factor
+    cpu = pipeline.cpu_s_per_step
+    used = "" if not cpu else f" TensorFlow's threads of it used {units.duration(cpu)} of CPU a step, also while they waited."
     if not pipeline.windows or factor is None:
-        return f"{text}."
+        return f"{text}.{used}"
     windows = one_line(pipeline.windows)
     said = f"agree within {units.percent(factor - 1)}" if factor < DISAGREE_FACTOR else f"differ {units.ratio(factor)}"
-    return f"{text}; {windows}, {said}."
+    return f"{text}; {windows}, {said}.{used}"
 
 
 def bound_text(bound: Bound | None, names: Mapping[str, str]) -> str:

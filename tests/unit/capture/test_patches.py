@@ -51,6 +51,9 @@ class Observer:
     def dataset_passed(self, dataset: Any) -> None:
         self._tell("passed", dataset.name)
 
+    def iterator_begins(self) -> None:
+        """Nothing is told of it."""
+
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
         self._tell("iterator", dataset, start_s)
 
