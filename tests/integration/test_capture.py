@@ -341,3 +341,19 @@ def test_a_dataset_that_is_built_in_every_epoch_is_counted_by_its_objects(sessio
     stages = {stage.op: (stage.objects, stage.objects_differ) for stage in rebuilt.written}
     assert (stages["range"], stages["map"]) == ((1, False), (1, False))
     assert (stages["take"], stages["batch"][0]) == ((3, True), 3)
+
+
+def test_the_cpu_of_the_inputs_own_threads_is_told_from_the_consumers(session):
+    numbers = tf.random.uniform([20_000])
+    dataset = tf.data.Dataset.range(500).map(lambda x: tf.sort(numbers + tf.cast(x, tf.float32))[0]).prefetch(1)
+    own = time.thread_time()
+
+    for _ in dataset:
+        spin(0.004)  # computes on this thread, which is none of the input's
+    own = time.thread_time() - own
+    loop = train_pipeline(session.stop()).loop
+
+    assert loop.cpu_s is not None
+    assert loop.input_cpu_s is not None
+    assert 0.5 * own < loop.cpu_s - loop.input_cpu_s < loop.cpu_s
+    assert loop.input_cpu_s > 0
