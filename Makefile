@@ -21,7 +21,7 @@ ifeq ($(wildcard $(CONSTRAINTS)),)
 $(error TENSORFLOW=$(TENSORFLOW) is none of: $(patsubst constraints/tensorflow-%.txt,%,$(wildcard constraints/tensorflow-*.txt)))
 endif
 
-.PHONY: help demo test check benchmark-samples benchmark-prediction benchmark-accuracy clean
+.PHONY: help demo test check benchmark-samples benchmark-prediction benchmark-accuracy benchmark-rules benchmark-speedup clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is:"
@@ -49,6 +49,12 @@ benchmark-prediction: $(READY) ## predict changes, really make them, compare (15
 
 benchmark-accuracy: $(READY) ## how often is it right: 73 small programs with a known truth (25 minutes a seed, quiet machine; SEEDS="a b")
 	PYTHONPATH=. $(BIN)/python benchmarks/accuracy.py --seeds $(SEEDS) --write docs/accuracy.md
+
+benchmark-rules: $(READY) ## how good is each rule: all rules on every small program (35 minutes, quiet machine; SEED=n draws other costs)
+	PYTHONPATH=. $(BIN)/python benchmarks/rules.py --seed $(SEED) --write docs/rules/precision.md
+
+benchmark-speedup: $(READY) $(DATA) ## what pipeprof makes of pipelines, beside other ways of tuning (30 minutes, quiet machine)
+	PYTHONPATH=. $(BIN)/python benchmarks/speedup.py --write docs/speedup.md
 
 clean: ## remove caches and the sample data; the environment and reports stay
 	rm -rf sample_pipelines/data dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache sample_pipelines/.mypy_cache

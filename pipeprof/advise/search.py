@@ -90,6 +90,8 @@ class Search:
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._stop = threading.Event()
+        self.best: Replayable | None = None  # the pipeline with all changes that were kept, None where there are none
+        self.kept: tuple[str, ...] = ()  # ids of these changes
         self._broken = ""  # a reason why nothing more can be measured in this process
 
     @property
@@ -119,6 +121,8 @@ class Search:
                 analysis = analyse(self._profile)
             reason = "" if control is None or control.reproduces_run else control.reason
             self._try_all(bench, analysis, reason)
+        self.kept = tuple(bench.kept)
+        self.best = bench.current if self.kept else None
 
     def measure_ceiling(self) -> Control | None:
         """Measure the training pipeline against the same loop fed one ready element; None where that cannot be done."""
