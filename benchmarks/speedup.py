@@ -54,6 +54,7 @@ class Result:
     step_s: float
     rounds: dict[str, list[float]] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # what it did not apply, and why
     verdict: str = ""
 
 
@@ -98,39 +99,45 @@ def epoch_s(dataset: Any, step_s: float) -> float:
     return (time.perf_counter() - began) / max(1, steps)
 
 
-def improved(make: Make, data: Path, step_s: float, budget_s: float) -> tuple[Any, list[str], str]:
-    """Return the pipeline as pipeprof leaves it, what it applied, and its verdict."""
+def improved(make: Make, data: Path, budget_s: float, found: Result) -> Any:
+    """Return the pipeline as pipeprof leaves it, and note what it applied, what it did not, and its verdict."""
     import pipeprof
     from pipeprof.advise.search import Search
     from pipeprof.analysis import analyse
     from pipeprof.settings import Settings
 
-    with tempfile.TemporaryDirectory() as folder, pipeprof.profile(output=folder, name="speedup") as prof:
-        dataset = make(data)
-        began, epochs = time.perf_counter(), 0
-        while epochs < CAPTURE_EPOCHS or time.perf_counter() - began < CAPTURE_S:
-            for _ in dataset:
-                if step_s:
-                    time.sleep(step_s)
-            epochs += 1
-    train = analyse(prof.profile).train
+    with tempfile.TemporaryDirectory() as folder:
+        with pipeprof.profile(output=folder, name="speedup") as prof:
+            dataset = make(data)
+            began, epochs = time.perf_counter(), 0
+            while epochs < CAPTURE_EPOCHS or time.perf_counter() - began < CAPTURE_S:
+                for _ in dataset:
+                    if found.step_s:
+                        time.sleep(found.step_s)
+                epochs += 1
+        profile, found.verdict = prof.profile, prof.diagnosis.verdict.sentence
+    train = analyse(profile).train
     assert train is not None
-    search = Search(prof.profile, {train.record.id: dataset}, Settings(budget_s=budget_s), lambda _event: None)
+    events: list[Any] = []
+    search = Search(profile, {train.record.id: dataset}, Settings(budget_s=budget_s), events.append)
     search.run()
-    kept = search.best
-    return (dataset if kept is None else kept.load()), list(search.kept), prof.diagnosis.verdict.sentence
+    found.applied = list(search.kept)
+    tried = [event.trial for event in events if event.event == "result"]
+    found.refused = [f"{one.id} {one.state}: {one.reason}" for one in tried if one.id not in search.kept]
+    found.refused += [event.text for event in events if event.event == "reason"]
+    return dataset if search.best is None else search.best.load()
 
 
 def measure(workload: Workload, data: Path, step_s: float, options: argparse.Namespace) -> Result:
     """Measure all forms of one workload in turn."""
     start = workload.naive if options.start == "naive" else in_style(workload.naive, options.start)
-    own, applied, verdict = improved(start, data, step_s, options.budget)
+    found = Result(workload=workload.name, step_s=step_s, rounds={form: [] for form in FORMS})
+    own = improved(start, data, options.budget, found)
     forms = {"naive": workload.naive(data), "hand-tuned": workload.tuned(data), "pipeprof": own}
     forms |= {style: in_style(workload.naive, style)(data) for style in STYLES}
     for dataset in forms.values():
         for _ in dataset:  # fills caches, and lets AUTOTUNE begin
             pass
-    found = Result(workload=workload.name, step_s=step_s, rounds={form: [] for form in FORMS}, applied=applied, verdict=verdict)
     for turn in range(options.rounds):
         order = FORMS[turn % len(FORMS) :] + FORMS[: turn % len(FORMS)]
         for form in order if turn % 2 == 0 else reversed(order):

@@ -20,8 +20,8 @@ _PAGE = """# What does pipeprof make of a pipeline?
 
 Pipelines with the published structure of Plumber's study (MLSys 2022) on small synthetic data, the guide "Better performance
 with the tf.data API", and this project's slow samples: each as a beginner writes it, with AUTOTUNE everywhere, with one call
-for each core (HEURISTIC), tuned by hand, and as pipeprof leaves the pipeline that it is given ({start}): with the changes that its
-own trials confirmed, and that need no asking. All forms of a workload run in one process, in turn, over whole epochs; caches
+for each core (HEURISTIC), tuned by hand, and as pipeprof leaves the pipeline that it is given ({start}): with the changes that
+its own trials confirmed, and that need no asking. All forms of a workload run in one process, in turn, over epochs; caches
 are full, as they are from the second epoch on. The step costs nothing, or sleeps as a loop waits for an accelerator.
 `make benchmark-speedup` made this page, on {cores} cores.
 
@@ -48,7 +48,8 @@ def page(results: Sequence[Result], start: str) -> str:
     slower = [item for item in results if _interval(item, _best(item)).high < 1]
     lines = [
         f"- {item.workload}, step {item.step_s * 1e3:.0f} ms: {_best(item)} is quicker, "
-        f"{1 / _interval(item, _best(item)).value:.2f}×. pipeprof applied {', '.join(item.applied) or 'nothing'}."
+        f"{1 / _interval(item, _best(item)).value:.2f}×. pipeprof applied {', '.join(item.applied) or 'nothing'}"
+        f"{'; ' if item.refused else ''}{'; '.join(item.refused)}. {item.verdict}"
         for item in slower
     ]
     return _PAGE.format(
