@@ -13,7 +13,7 @@ from pipeprof.model.profile import Loop
 
 _LONG = 0.5  # of the consumer's own time between two elements
 _FEWEST = 4  # long waits
-_MOSTLY = 0.8  # of the waiting must be in long waits
+_MOSTLY = 0.5  # of the waiting must be in long waits; the rest is handing over
 _EACH_THIRD = 0.1  # of the waiting lies in each third of the loop, where waits come again
 
 

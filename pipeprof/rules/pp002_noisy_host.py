@@ -26,6 +26,9 @@ class NoisyHostParameters(Parameters):
     max_delay: float = parameter(
         0.10, unit="share of the time that threads want a core", low=0, high=1, doc="more spent behind other processes is noise"
     )
+    max_step: float = parameter(
+        0.05, unit="share of the step", low=0, high=1, doc="and that much of the step, so that it can matter"
+    )
     max_noise: float = parameter(
         0.15, unit="share of the step", low=0.01, high=2, doc="a loop that differs so much from itself is noisy"
     )
@@ -46,7 +49,8 @@ class NoisyHost(Rule[NoisyHostParameters]):
     How it is measured:
         Steal time of all cores; the run delay that the kernel counts for this
         program's threads, times the part of the CPU time that others used;
-        the interval of the loop against itself, where changes were tried.
+        the interval of the loop against itself, where changes were tried. A
+        delay that is a small part of the step is left out.
 
     When it is wrong:
         Where the other processes belong to the training itself: data loaders,
@@ -78,7 +82,7 @@ class NoisyHost(Rule[NoisyHostParameters]):
             said.append(f"the hypervisor took {units.percent(steal)} of the cores")
             evidence.append(Evidence(name="steal_share", value=steal, unit="share", threshold=params.max_steal))
         delay = None if train is None else _delay_share(analysis, train)
-        if train is not None and delay is not None and delay > params.max_delay:
+        if train is not None and delay is not None and delay > params.max_delay and _of_step(analysis, train) > params.max_step:
             said.append(_describe_delay(analysis, train, delay))
             evidence.append(Evidence(name="behind_others", value=delay, unit="share", threshold=params.max_delay))
         noise = _noise(analysis)
@@ -101,6 +105,11 @@ def _delay_share(analysis: Analysis, train: PipelineView) -> float | None:
     behind_s = delay_behind_others_s(analysis, train)
     wanted_s = (train.cpu_s_per_step or 0.0) + (train.run_delay_s_per_step or 0.0)
     return None if behind_s is None or wanted_s <= 0 else behind_s / wanted_s
+
+
+def _of_step(analysis: Analysis, train: PipelineView) -> float:
+    """Return the time behind other processes as a share of the step; of all threads, so that it is an upper bound."""
+    return (delay_behind_others_s(analysis, train) or 0.0) / train.step_s if train.step_s else 0.0
 
 
 def _describe_delay(analysis: Analysis, train: PipelineView, share: float) -> str:

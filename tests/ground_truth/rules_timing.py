@@ -77,8 +77,9 @@ def quiet_host(draw: Draw) -> Loop:
 
 @case(Kind.CONFOUNDER, fires=("PP103",))
 def python_between_the_steps(draw: Draw) -> Loop:
-    pace = draw.fast_input(load=0.1)
-    return consumers.for_loop(parallel(draw, pace), in_python(pace.step_s), pace.epochs)
+    step_s, batch = draw.number("step, s", 0.06, 0.12), draw.choice("batch", [4, 8])
+    pace = Pace(step_s=step_s, input_s=0.05 * step_s, batch=batch, steps=round(5 / step_s), epochs=1)
+    return consumers.for_loop(parallel(draw, pace), in_python(pace.step_s))
 
 
 @case(Kind.PLANTED, fires=("PP101",), silent=("PP102",))

@@ -44,6 +44,13 @@ def test_delay_just_over_its_threshold_is_told_and_just_under_is_not(share: floa
     assert bool(check(CROWDED.but(run_delay_s_per_step=delay_s * 0.999).analysis())) is fires
 
 
+@pytest.mark.parametrize(("delay_s", "fires"), [(0.00204, True), (0.00201, False)])
+def test_delay_that_is_a_small_part_of_the_step_is_not_told(delay_s: float, fires: bool) -> None:
+    little = CROWDED.but(cpu_s_per_step=0.002)  # 0.986 of the delay is others', and 5 % of the step are 2 ms
+
+    assert bool(check(little.but(run_delay_s_per_step=delay_s).analysis())) is fires
+
+
 @pytest.mark.parametrize(("steal", "fires"), [(0.049, False), (0.051, True)])
 def test_steal_just_over_its_threshold_is_told_and_just_under_is_not(steal: float, fires: bool) -> None:
     found = check(changed(QUIET.analysis(), host={"steal_share": steal}))
