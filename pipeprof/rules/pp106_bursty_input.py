@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.analysis.bursts import Bursts, find_bursts
+from pipeprof.analysis.cores import delay_behind_others_s
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
@@ -53,8 +54,8 @@ class BurstyInput(Rule[BurstyParameters]):
         buffer was found empty.
 
     When it is wrong:
-        Where the pauses are the machine's (another process, a slow disk for
-        once) and not the data's.
+        Where the pauses are the machine's (a slow disk for once) and not the
+        data's; time behind other processes is taken off.
 
     What to do:
         A larger buffer: prefetch(tf.data.AUTOTUNE), or as many batches as the
@@ -81,7 +82,10 @@ class BurstyInput(Rule[BurstyParameters]):
         if train is None or not train.gap_s or not is_input_bound(analysis):
             return
         bursts = find_bursts(train.record.loop, train.gap_s)
-        if bursts is None or bursts.wait_share < params.min_share or bursts.steps_share > params.max_rare:
+        if bursts is None or bursts.steps_share > params.max_rare:
+            return
+        others = (delay_behind_others_s(analysis, train) or 0.0) / (train.step_s or train.gap_s)
+        if bursts.wait_share - others < params.min_share:  # what other processes took may have made the pauses
             return
         making_s = max((segment_s(analysis, train, segment) for segment in train.segments), default=math.inf)
         if making_s > params.max_production * train.gap_s:

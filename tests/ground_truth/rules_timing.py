@@ -160,11 +160,15 @@ def cores_left_to_the_model(draw: Draw) -> Loop:
 
 
 def _changing(draw: Draw, first_s: float) -> tuple[Any, int, float]:
-    """Draw a cost, a step, and a source whose first elements take so much longer, each in turn."""
-    element_s, dear = draw.number("element, s", 0.001, 0.002), draw.count("dear elements", 30, 40)
-    usual, long = burn(element_s), burn(element_s + first_s)
-    work = lambda value: tf.cond(value < dear, lambda: long(value), lambda: usual(value)) + tf.random.uniform([])  # noqa: E731
-    return work, dear + draw.count("usual elements", 350, 450), draw.number("step, s", 0.006, 0.009)
+    """Draw what waits for each element, longer for the first, the number of elements, and a step."""
+    element_s, dear = draw.number("element, s", 0.001, 0.0015), draw.count("dear elements", 22, 26)
+
+    def wait(value: np.ndarray) -> np.float32:
+        time.sleep(element_s + first_s * (value < dear))
+        return np.float32(value)
+
+    work = lambda value: tf.ensure_shape(tf.numpy_function(wait, [value], tf.float32), [])  # noqa: E731
+    return work, dear + draw.count("usual elements", 250, 300), draw.number("step, s", 0.011, 0.015)
 
 
 @case(Kind.PLANTED, fires=("PP005",))

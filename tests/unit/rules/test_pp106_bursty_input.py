@@ -117,6 +117,13 @@ def test_waits_that_come_once_in_the_run_are_no_bursts() -> None:
     assert check(bursty(long=3, long_s=2.0)) == []
 
 
+def test_pauses_that_other_processes_can_have_made_are_no_bursts() -> None:
+    crowded = BURSTY.but(cpu_s_per_step=0.01, run_delay_s_per_step=0.012, system_cpu_share=0.9)
+
+    assert check(bursty(crowded, long=40)) == []
+    assert len(check(bursty(crowded.but(system_cpu_share=0.09), long=40))) == 1  # nobody else was there
+
+
 def test_waits_between_epochs_are_pp105s() -> None:
     assert check(bursty(long=9, epoch_count=10, boundary_wait_s=0.88)) == []
 
