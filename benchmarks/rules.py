@@ -31,7 +31,7 @@ def observations(seed: int, only: str, folder: Path | None) -> Iterator[Observat
             yield read(known)
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            seen = observe(case, seed, Path(scratch))
+            seen = observe(case, seed, Path(scratch), trials=case.trials)
         if folder is not None:
             keep(seen, folder)
         yield seen

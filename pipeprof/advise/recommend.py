@@ -21,6 +21,10 @@ MANUAL = {
     "rewrite_for_batches": "Rewrite this function for whole batches, then batch before it",
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
+    "prefetch_to_device": "Send fewer bytes, or copy the next batch to the device while this one is used: prefetch_to_device",
+    "prefetch": "Let TensorFlow choose the buffer: prefetch(tf.data.AUTOTUNE)",
+    "nondeterministic": "Let elements pass a slow one: deterministic=False",
+    "limit_memory": "Bound the memory of AUTOTUNE's buffers: options.autotune.ram_budget",
     "move_cache": "Move the cache above the random stages",
 }
 _TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
@@ -171,6 +175,16 @@ def _vectorize(finding: Finding) -> Change:
     return Change(kind="vectorize" if _evidence(finding, BY_HAND) is None else "rewrite_for_batches")
 
 
+def _within_limits(finding: Finding) -> Change | None:
+    """Return a bound for buffers where the memory limit is what is exceeded, else threads within the CPU quota."""
+    return Change(kind="limit_memory") if _evidence(finding, "ram_budget_bytes") is not None else _thread_pool(finding)
+
+
+def _bridge(finding: Finding) -> Change | None:
+    kind = _evidence(finding, "cure")
+    return None if kind is None else Change(kind=str(kind))
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -180,6 +194,10 @@ def _evidence(finding: Finding, name: str) -> float | str | None:
 
 
 _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
+    "PP003": _within_limits,
+    "PP104": _thread_pool,
+    "PP106": _bridge,
+    "PP108": _of_kind("prefetch_to_device"),
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
     "PP203": _parallel_calls,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeprof.analysis import doubt
-from pipeprof.analysis.cores import free_cores, pipeline_alone_cpu_s, system_cpu_share
+from pipeprof.analysis.cores import delay_behind_others_s, free_cores, pipeline_alone_cpu_s, system_cpu_share
 from pipeprof.analysis.histograms import quantile
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.profile import Control, Histogram, Loop
@@ -200,16 +200,10 @@ def _pipelines_part(analysis: Analysis, view: PipelineView, pipeline: Readings) 
     return doubt.between("queueing behind the pipeline", 0.5 * running, running.clip(min=queueing))
 
 
-def _machine_cpu_s(analysis: Analysis, view: PipelineView) -> float:
-    """Return the CPU seconds that all processes together use in one step."""
-    return (system_cpu_share(analysis, view) or 0.0) * analysis.profile.run.host.cores * (view.step_s or 0.0)
-
-
 def _others(analysis: Analysis, view: PipelineView, pipeline: Readings) -> Others:
     """Return what others add: their part of the time that this process's threads waited for a core."""
     busy, delay, total = view.busy_s_per_step or 0.0, view.run_delay_s_per_step or 0.0, view.cpu_s_per_step or 0.0
-    machine = _machine_cpu_s(analysis, view)
-    theirs = delay * max(0.0, 1 - total / machine) if machine > 0 else 0.0
+    theirs = delay_behind_others_s(analysis, view) or 0.0
     of_gap = (_queued_s(view) * (1 - _pipelines_part(analysis, view, pipeline))).clip(max=theirs)
     share = ((theirs - of_gap) / busy).clip(min=0.0, max=_MOST_SHARE) if busy > 0 else 0.0 * of_gap
     return Others(

@@ -97,6 +97,19 @@ def free_cores(analysis: Analysis, pipeline: PipelineView) -> Readings:
     return doubt.between("cores that are left", min(granted, max(granted - others, used, 0.1)), granted)
 
 
+def delay_behind_others_s(analysis: Analysis, pipeline: PipelineView) -> float | None:
+    """Return the seconds of a step that this process's threads waited for a core which another process had, at most.
+
+    Of the run delay that is the others' part of all CPU time; None where one of the two was not measured.
+    """
+    delay_s, own_s = pipeline.run_delay_s_per_step, pipeline.cpu_s_per_step
+    share = system_cpu_share(analysis, pipeline)
+    if delay_s is None or own_s is None or share is None or not pipeline.step_s:
+        return None
+    machine_s = share * analysis.profile.run.host.cores * pipeline.step_s
+    return delay_s * max(0.0, 1 - own_s / machine_s) if machine_s > 0 else 0.0
+
+
 def _mean_share(analysis: Analysis, pipeline: PipelineView, read: Callable[[HostBin], float | None]) -> float | None:
     """Return the mean of a share over the host's bins, each weighted by how long it lies within the loop."""
     loop = pipeline.record.loop

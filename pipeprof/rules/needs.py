@@ -29,6 +29,12 @@ class Need(StrEnum):
     PROCESS_CPU = "CPU time of the process"
     MEMORY = "memory in use and its limit"
     PYTHON_CALLS = "time inside Python functions"
+    HOST_LOAD = "the load of the whole machine"
+    CONTAINER = "a limit of the container"
+    CONTROL = "a replay with an input that is always ready"
+    BUFFERS = "how full the buffers were"
+    GPU = "how busy a GPU was"
+    PCIE = "traffic between host and GPU"
 
 
 def find_missing(analysis: Analysis, need: Need) -> str:
@@ -97,6 +103,44 @@ def _two_sources(analysis: Analysis) -> str:
     return "" if known else "no trace window was taken beside TensorFlow's counters, or it held too few elements"
 
 
+def _host_load(analysis: Analysis) -> str:
+    host = analysis.profile.host
+    known = host.steal_share is not None or any(item.system_cpu_share is not None for item in host.bins)
+    return "" if known or analysis.profile.controls else "the load of the whole machine was not measured"
+
+
+def _container(analysis: Analysis) -> str:
+    host = analysis.profile.run.host
+    is_limited = host.cpu_quota is not None or host.memory_limit_bytes is not None
+    return "" if is_limited else "the process has no CPU quota and no memory limit of its own"
+
+
+def _control(analysis: Analysis) -> str:
+    train = analysis.train
+    control = None if train is None else analysis.control(train.record.id)
+    if control is None:
+        return "the loop was not replayed with an input that is always ready"
+    return (
+        "" if control.reproduces_run else f"the replay is no evidence for this run: {control.reason or 'it runs differently'}"
+    )
+
+
+def _buffers(analysis: Analysis) -> str:
+    train = analysis.train
+    known = train is not None and any(node.empty_share is not None for node in train.record.executed)
+    return "" if known else "how full the buffers were was not measured"
+
+
+def _gpu(analysis: Analysis) -> str:
+    known = any(item.sm_share is not None for series in analysis.profile.gpus for item in series.bins)
+    return "" if known else "how busy a GPU was is not known"
+
+
+def _pcie(analysis: Analysis) -> str:
+    known = any(item.pcie_bytes_per_s is not None for series in analysis.profile.gpus for item in series.bins)
+    return "" if known else "the traffic between host and GPU was not measured"
+
+
 _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PIPELINES: _pipelines,
     Need.TRAINING: _training,
@@ -108,4 +152,10 @@ _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PROCESS_CPU: _process_cpu,
     Need.MEMORY: _memory,
     Need.PYTHON_CALLS: _python_calls,
+    Need.HOST_LOAD: _host_load,
+    Need.CONTAINER: _container,
+    Need.CONTROL: _control,
+    Need.BUFFERS: _buffers,
+    Need.GPU: _gpu,
+    Need.PCIE: _pcie,
 }

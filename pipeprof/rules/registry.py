@@ -18,12 +18,18 @@ from pipeprof import units
 from pipeprof.errors import UserError
 from pipeprof.rules.base import SECTIONS, Parameters, Rule
 from pipeprof.rules.pp001_too_short_to_judge import TooShortToJudge
+from pipeprof.rules.pp002_noisy_host import NoisyHost
+from pipeprof.rules.pp003_throttled_container import ThrottledContainer
 from pipeprof.rules.pp004_not_measured import NotMeasured
 from pipeprof.rules.pp005_sources_disagree import SourcesDisagree
 from pipeprof.rules.pp101_input_bound import InputIsTheLimit
 from pipeprof.rules.pp102_compute_bound import ComputeIsTheLimit
 from pipeprof.rules.pp103_host_bound_loop import HostBoundLoop
+from pipeprof.rules.pp104_cpu_contention import CpuContention
 from pipeprof.rules.pp105_slow_start_of_epochs import SlowStartOfEpochs
+from pipeprof.rules.pp106_bursty_input import BurstyInput
+from pipeprof.rules.pp107_async_dispatch import AsyncDispatch
+from pipeprof.rules.pp108_copy_bound import CopyBound
 from pipeprof.rules.pp201_sequential_map import SequentialMap
 from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
 from pipeprof.rules.pp203_low_parallelism import LowParallelism
@@ -32,17 +38,25 @@ from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
 from pipeprof.rules.pp403_cache_never_completes import CacheNeverCompletes
 from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
 from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
+from pipeprof.rules.pp805_underused_gpu import UnderusedGpu
+from pipeprof.rules.pp806_gpu_memory_growth import GpuMemoryGrowth
 
 AnyRule = type[Rule[Any]]  # Any: each rule has parameters of its own
 
 _RULES: tuple[AnyRule, ...] = (
     TooShortToJudge,
+    NoisyHost,
+    ThrottledContainer,
     NotMeasured,
     SourcesDisagree,
     InputIsTheLimit,
     ComputeIsTheLimit,
     HostBoundLoop,
+    CpuContention,
     SlowStartOfEpochs,
+    BurstyInput,
+    AsyncDispatch,
+    CopyBound,
     SequentialMap,
     BlockingMapCapped,
     LowParallelism,
@@ -51,6 +65,8 @@ _RULES: tuple[AnyRule, ...] = (
     CacheNeverCompletes,
     PythonUnderGil,
     MapBeforeBatch,
+    UnderusedGpu,
+    GpuMemoryGrowth,
 )
 _SIGNIFICANT = 4
 _WIDTH = 80

@@ -62,7 +62,7 @@ def noisy_neighbour(draw: Draw) -> Loop:
     return run
 
 
-@case(Kind.CONFOUNDER, verdict="unknown")
+@case(Kind.CONFOUNDER, verdict="unknown", fires=("PP001",))
 def three_steps(draw: Draw) -> Loop:
     step_s, input_s = draw.number("step, s", 0.1, 0.5), draw.number("input of a step, s", 0.1, 0.5)
     batch = draw.choice("batch", [2, 4])

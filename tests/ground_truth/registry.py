@@ -53,6 +53,7 @@ class Case:
     status: int = 0
     role: str = "train"  # of the pipeline in which the stage is planted
     fires: tuple[str, ...] = ()  # codes of rules that must report the marked call (or the run, where no call is marked)
+    trials: bool = False  # the rules are judged with changes tried: their evidence is a replay
     silent: tuple[str, ...] = ()  # codes of rules whose problem is cured here, beside a case in which they must report it
 
     @property

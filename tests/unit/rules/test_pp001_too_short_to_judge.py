@@ -14,27 +14,30 @@ def check(scene: Scene, **params: float) -> list:
     return list(TooShortToJudge().check(scene.analysis(), TooShortParameters(**params)))
 
 
-def test_a_long_run_with_a_narrow_interval_passes() -> None:
+def test_the_cured_twin_a_long_run_with_a_narrow_interval_is_silent() -> None:
     assert check(LONG) == []
 
 
-def test_nineteen_steps_are_too_few_and_twenty_are_not() -> None:
+def test_it_fires_at_nineteen_steps_just_under_the_threshold_and_not_at_twenty() -> None:
     (finding,) = check(LONG.but(step_count=19))
 
     assert (finding.code, finding.severity, finding.pipeline_id) == ("PP001", Severity.INFO, "p0")
-    assert "19 steps were seen, 20 are needed" in finding.message
+    assert finding.message == (
+        "Too short to be sure of the verdict: 19 steps were seen, 20 are needed. What is seen this early is not what a long "
+        "run does; run more steps."
+    )
     assert number(finding, "steps") == 19
     assert check(LONG.but(step_count=20)) == []
 
 
-def test_a_loop_just_under_three_seconds_is_too_short() -> None:
+def test_a_loop_just_under_three_seconds_is_too_short_and_one_of_three_is_not() -> None:
     (finding,) = check(LONG.but(wall_s=2.9))
 
     assert "the loop ran for 2.9 s, 3.0 s are needed" in finding.message
     assert check(LONG.but(wall_s=3.0)) == []
 
 
-def test_an_interval_wider_than_the_moderate_band_is_too_wide() -> None:
+def test_an_interval_just_over_the_moderate_band_is_too_wide() -> None:
     some = LONG.but(gap_s=0.03)
     (finding,) = check(some.but(wait_margin=0.08))
 

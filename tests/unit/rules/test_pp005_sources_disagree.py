@@ -26,7 +26,7 @@ def check(given: Scene, **params: float) -> list:
 
 
 @pytest.mark.parametrize("factor", [3.0, 1 / 3])
-def test_a_stage_that_the_sources_put_far_apart_is_told_with_both_numbers(factor: float) -> None:
+def test_it_fires_on_a_stage_that_the_sources_put_far_apart_with_both_numbers(factor: float) -> None:
     (finding,) = check(scene(decode(COUNTED_S * factor)))
 
     assert (finding.code, finding.stage_id, finding.severity) == ("PP005", "s1", Severity.INFO)
@@ -38,7 +38,7 @@ def test_a_stage_that_the_sources_put_far_apart_is_told_with_both_numbers(factor
     assert number(finding, "factor") == pytest.approx(3.0)
 
 
-def test_sources_that_agree_are_silent() -> None:
+def test_the_cured_twin_in_which_the_sources_agree_is_silent() -> None:
     assert check(scene(decode(COUNTED_S * 1.2))) == []
 
 
@@ -62,7 +62,7 @@ def test_windows_with_few_elements_decide_nothing() -> None:
     assert "too few elements" in outcome.reason
 
 
-def test_without_windows_it_does_not_apply() -> None:
+def test_it_does_not_apply_without_windows() -> None:
     given = scene(stage("map", COUNTED_S), windows="")
 
     (outcome,) = [item for item in judge(given.analysis()).outcomes if item.code == "PP005"]

@@ -18,7 +18,7 @@ def check(scene: Scene) -> list:
     return list(InputIsTheLimit().check(scene.analysis(), Parameters()))
 
 
-def test_a_highly_input_bound_loop_is_a_high_finding_with_its_numbers() -> None:
+def test_it_fires_on_a_highly_input_bound_loop_with_its_numbers() -> None:
     (finding,) = check(SLOW.but(ceiling=1.67))
 
     assert (finding.code, finding.severity, finding.stage_id) == ("PP101", Severity.HIGH, "s1")
@@ -35,7 +35,7 @@ def test_a_moderately_input_bound_loop_is_a_medium_finding() -> None:
     assert finding.severity is Severity.MEDIUM
 
 
-def test_a_loop_that_does_not_wait_is_no_finding() -> None:
+def test_the_cured_twin_that_does_not_wait_is_silent() -> None:
     assert check(SLOW.but(gap_s=0.0399)) == []
 
 

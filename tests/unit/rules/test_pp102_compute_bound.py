@@ -6,6 +6,7 @@ import pytest
 
 from pipeprof.model.diagnosis import InputBound, Limit, Severity
 from pipeprof.rules.base import Parameters
+from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp102_compute_bound import ComputeIsTheLimit
 from tests.support.builders import Scene, number, stage
 
@@ -16,7 +17,7 @@ def check(scene: Scene) -> list:
     return list(ComputeIsTheLimit().check(scene.analysis(), Parameters()))
 
 
-def test_a_healthy_loop_is_told_with_its_headroom() -> None:
+def test_it_fires_on_a_healthy_loop_with_its_headroom() -> None:
     (finding,) = check(HEALTHY)
 
     assert (finding.code, finding.severity, finding.pipeline_id) == ("PP102", Severity.INFO, "p0")
@@ -40,8 +41,9 @@ def test_a_large_headroom_is_not_told_to_the_digit() -> None:
     assert "It could feed more than 10× as fast as the step takes." in finding.message
 
 
-def test_an_input_bound_loop_is_not_healthy() -> None:
+def test_the_twin_that_waits_for_its_input_is_not_healthy_and_the_cured_twin_is() -> None:
     assert check(HEALTHY.but(gap_s=0.03)) == []
+    assert len(check(HEALTHY)) == 1
 
 
 def test_what_is_not_decided_is_not_called_healthy_however_low_its_ceiling() -> None:
@@ -55,3 +57,10 @@ def test_contention_and_start_up_are_not_called_healthy(limit: Limit) -> None:
 
 def test_a_loop_that_its_own_python_limits_is_left_to_pp103() -> None:
     assert check(HEALTHY.but(limit=Limit.HOST)) == []
+
+
+def test_it_does_not_apply_without_a_verdict() -> None:
+    outcomes = judge(HEALTHY.but(input_bound=InputBound.UNKNOWN).analysis(), select=["PP102"]).outcomes
+
+    (outcome,) = [item for item in outcomes if item.code == "PP102"]
+    assert (outcome.outcome, outcome.reason) == (NOT_APPLICABLE, "whether the input limits training is unknown")

@@ -15,7 +15,7 @@ def check(scene: Scene) -> list:
     return list(HostBoundLoop().check(scene.analysis(), Parameters()))
 
 
-def test_a_loop_that_python_limits_is_told_with_the_share_of_the_lock() -> None:
+def test_it_fires_on_a_loop_that_python_limits_with_the_share_of_the_lock() -> None:
     (finding,) = check(BUSY)
 
     assert (finding.code, finding.severity) == ("PP103", Severity.INFO)
@@ -26,7 +26,7 @@ def test_a_loop_that_python_limits_is_told_with_the_share_of_the_lock() -> None:
     assert number(finding, "lock_held_share") == 0.86
 
 
-def test_the_twin_whose_step_computes_in_ops_is_silent() -> None:
+def test_the_cured_twin_whose_step_computes_in_ops_is_silent() -> None:
     assert check(BUSY.but(limit=Limit.COMPUTE)) == []
 
 

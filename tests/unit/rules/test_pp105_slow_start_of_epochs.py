@@ -54,7 +54,7 @@ def test_without_a_buffer_the_wait_for_the_first_element_is_just_that() -> None:
     assert "2.6 s for the wait for the first element; 700 ms" in finding.message
 
 
-def test_the_twin_with_one_iterator_for_all_epochs_is_silent() -> None:
+def test_the_cured_twin_with_one_iterator_for_all_epochs_is_silent() -> None:
     assert check(EDGY.but(boundary_wait_share=0.0, edges=None, epochs=1)) == []
 
 
