@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipeprof.advise.changes import find_change
+from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.analysis.prediction import predict
 from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
-from pipeprof.model.analysis import Analysis
+from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
@@ -21,13 +22,26 @@ MANUAL = {
     "rewrite_for_batches": "Rewrite this function for whole batches, then batch before it",
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
-    "move_cache": "Move the cache above the random stages",
+    "place_cache": "Move the cache above the random stages",
+    "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
+    "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
+    "cast_later": "Cast behind the cache and the batch, or on the device",
 }
 _TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
+_SKETCHES = {
+    "repeat_once": "it changes your own loop: ds = ds.repeat() before it, one iterator = iter(ds) for all epochs, and "
+    "steps_per_epoch calls of next(iterator) for each (model.fit: steps_per_epoch)",
+    "parse_batch": "it changes your own function: ds.batch(n).map(parse), with tf.io.parse_example(records, features) in the "
+    "place of tf.io.parse_single_example",
+    "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
+    "batch, or in the model (tf.keras.layers.Rescaling)",
+}  # why a kind is not tried, and how it is done
+APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
+"""What a change may do to be applied, or tried, without being asked for."""
 
 
 def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommendation, ...]:
@@ -58,6 +72,8 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
     change = maker(finding)
     if change is None:
         return None
+    if change.kind == "move_cache" and not _can_move_cache(view, finding):
+        change = Change(kind="place_cache")
     if change.kind in MANUAL:
         return _manual(change, finding)
     kind = find_change(change.kind)
@@ -80,17 +96,18 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
 
 
 def _manual(change: Change, finding: Finding) -> Recommendation:
+    reason = _SKETCHES.get(change.kind, _MANUAL_REASON)
     return Recommendation(
         id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
         findings=(finding.code,),
         change=change,
-        title=_TITLES.get(finding.code, MANUAL[change.kind]),
+        title=_TITLES.get(finding.code, MANUAL[change.kind]) if change.kind == "place_cache" else MANUAL[change.kind],
         safety=Safety.MANUAL,
         call_site=finding.call_site,
         pipeline_id=finding.pipeline_id,
         stage_id=finding.stage_id,
-        trial=Trial(state=TrialState.NOT_TRIED, reason=_MANUAL_REASON),
-        diff_reason=_MANUAL_REASON,
+        trial=Trial(state=TrialState.NOT_TRIED, reason=reason),
+        diff_reason=reason,
     )
 
 
@@ -118,6 +135,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         on_top_of=record.on_top_of,
         undecided=_is_undecided(record),
     )
+    is_confirmed = record.state is TrialState.CONFIRMED
     if record.elements is ElementsState.DIFFERENT:
         return replace(
             recommendation,
@@ -129,7 +147,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
     return replace(
         recommendation,
         trial=trial,
-        accepted=record.state is TrialState.CONFIRMED and record.elements in PROVEN,
+        accepted=is_confirmed and record.elements in PROVEN and recommendation.safety in APPLIED_UNASKED,
         break_even_epochs=_break_even(record),
     )
 
@@ -169,6 +187,15 @@ def _cache(finding: Finding) -> Change:
 def _vectorize(finding: Finding) -> Change:
     """Return work to be done by hand where the function is not proven to mean the same on a batch."""
     return Change(kind="vectorize" if _evidence(finding, BY_HAND) is None else "rewrite_for_batches")
+
+
+def _can_move_cache(view: PipelineView, finding: Finding) -> bool:
+    """Tell whether a cache is cured by changing places with one neighbour: the take behind it, or all that it freezes."""
+    stage_id, frozen = finding.stage_id or "", _evidence(finding, "frozen_stages")
+    if frozen is None:
+        return cut_short_by(view, stage_id) is not None
+    above = frozen_by(view, stage_id)
+    return above is not None and frozen == above.id and cut_short_by(view, stage_id) is None
 
 
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:

@@ -7,10 +7,9 @@ elements are compared before anything is timed. Every start and result is stream
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +17,12 @@ from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
+from pipeprof.advise.graph import node_name, nodes_by_name
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
-from pipeprof.advise.recommend import MANUAL, PROVEN, recommend
+from pipeprof.advise.quiet import silence_tensorflow
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.trial import measure_control, reproduces, run_trial
@@ -47,7 +48,6 @@ _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however qui
 _COMPARE_S = 6.0
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
 _FATAL = frozenset({ElementsState.DIFFERENT})
-_KEPT = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Search:
         if record.loop.method == "gaps" and not record.loop.steps_in_bins:
             raise TrialError("no step was measured")
         limit = analysis.resources.memory_limit_bytes
-        with _silence_tensorflow():
+        with silence_tensorflow():
             current = Replayable.of(dataset, limit)
         if current.has_python and not self._settings.replay_python:
             raise TrialError("the pipeline calls Python functions, and --no-replay-python forbids to run them again")
@@ -238,8 +238,8 @@ class Search:
             return self._broken
         if item.pipeline_id != bench.view.record.id:
             return "only the training pipeline is tried"
-        if item.safety not in _KEPT:
-            return f"it is not tried without being asked for: {item.caution}"
+        if item.safety not in APPLIED_UNASKED.union(self._settings.allow):
+            return _not_asked_for(item)
         if self._left_s < _LEAST_TRIAL_S:
             return "the budget was used up (give more with --budget)"
         return ""
@@ -262,11 +262,11 @@ class Search:
         record = new_record(item, "it was being tried", bench.kept)
         self._stream(TrialEvent.now("start", trial=record, deadline_s=plan.hard_deadline_s + _COMPARE_S + _GRACE_S))
         try:
-            with _silence_tensorflow():
+            with silence_tensorflow():
                 changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
                 self._check_shared(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench.current, changed, _kept_at(item, bench.names))
+            same = self._compare(bench.current, changed, _kept_at(bench.current, item, bench.names), item.safety)
         except TrialError as error:
             return refused(item, str(error))
         if same.state in _FATAL:
@@ -278,15 +278,15 @@ class Search:
         record = replace(record, wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
-        if record.state is TrialState.CONFIRMED and record.elements in PROVEN:
+        if record.state is TrialState.CONFIRMED and record.elements in PROVEN and item.safety in APPLIED_UNASKED:
             bench.current = changed
             bench.kept.append(item.id)
             bench.idle_scale = outcome.idle_scale
         return record
 
-    def _compare(self, current: Replayable, changed: Replayable, kept_at: str) -> Equivalence:
+    def _compare(self, current: Replayable, changed: Replayable, kept_at: str, safety: Safety) -> Equivalence:
         return compare(
-            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at,
+            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=safety is Safety.REORDERS,
             time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4)),
         )  # fmt: skip
 
@@ -310,7 +310,10 @@ class Search:
             original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
             names = match_stages(original.graph, other.record.written, other.record.output)
             changed = rewrite_call(original, names, other, twins[0], item.change)
-            if self._compare(original, changed, _kept_at(replace(item, stage_id=twins[0]), names)).state in _FATAL:
+            if (
+                self._compare(original, changed, _kept_at(original, replace(item, stage_id=twins[0]), names), item.safety).state
+                in _FATAL
+            ):
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:
@@ -328,9 +331,16 @@ class Search:
         return lambda text, _share: self._progress(f"{prefix}: {text}")
 
 
-def _kept_at(item: Recommendation, names: Mapping[str, str]) -> str:
-    """Return the node whose elements a change keeps for later epochs, empty where it keeps none."""
-    return names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
+def _not_asked_for(item: Recommendation) -> str:
+    how = " (--allow reorders tries it)" if item.safety is Safety.REORDERS else ""
+    return f"it is not tried without being asked for{how}: {item.caution}"
+
+
+def _kept_at(current: Replayable, item: Recommendation, names: Mapping[str, str]) -> str:
+    """Return the node whose elements a change keeps for later epochs, empty where it keeps none; of a cache what it reads."""
+    name = names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
+    node = nodes_by_name(current.graph).get(name)
+    return node_name(node.input[0]) if node is not None and node.op.startswith("CacheDataset") else name
 
 
 def _mean_of_run(view: PipelineView) -> tuple[float, float]:
@@ -345,17 +355,3 @@ def _mean_of_run(view: PipelineView) -> tuple[float, float]:
     wall_s = sum(epoch.wall_s + epoch.creation_s for epoch in epochs)
     waited_s = sum(epoch.wait_s + epoch.creation_s for epoch in epochs)
     return wall_s / sum(epoch.elements for epoch in epochs), waited_s / wall_s
-
-
-@contextlib.contextmanager
-def _silence_tensorflow() -> Iterator[None]:
-    """Keep Python-side warnings of traced functions out of the log while a pipeline is rewritten."""
-    import logging
-
-    logger = logging.getLogger("tensorflow")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

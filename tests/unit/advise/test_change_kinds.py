@@ -110,11 +110,14 @@ def test_parallel_calls_hold_one_element_each():
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_every_title_is_a_short_imperative(kind):
-    title = KINDS[kind].title(_view(_function()), "s1", {"num_parallel_calls": -1, "private_threadpool_size": 16})
+    params = {"num_parallel_calls": -1, "private_threadpool_size": 16, "ram_budget": 2_000_000_000}
+    title = KINDS[kind].title(_view(_function()), "s1", params)
 
-    assert title.split()[0] in {"Run", "Give", "Cache", "Batch"}
+    assert title.split()[0] in {
+        "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read"
+    }  # fmt: skip
     assert len(title) <= 90
-    assert kind == "thread_pool" or "map(decode)" in title
+    assert ("map(decode)" in title) is (kind in {"parallel_calls", "cache", "vectorize", "interleave"})
 
 
 def test_the_kinds_can_be_asked_without_loading_tensorflow():
