@@ -47,6 +47,7 @@ _COMPARED = 512  # elements
 _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however quiet the machine
 _COMPARE_S = 6.0
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
+_NOT_TOGETHER = "together with the changes confirmed before it the pipeline is slower than as it was"
 _FATAL = frozenset({ElementsState.DIFFERENT})
 
 
@@ -118,7 +119,9 @@ class Search:
                 self._profile = replace(self._profile, controls=(*self._profile.controls, control))
                 analysis = analyse(self._profile)
             reason = "" if control is None or control.reproduces_run else control.reason
+            original = bench.current
             self._try_all(bench, analysis, reason)
+            self._check_together(bench, original)
 
     def measure_ceiling(self) -> Control | None:
         """Measure the training pipeline against the same loop fed one ready element; None where that cannot be done."""
@@ -223,7 +226,7 @@ class Search:
             tried.add(item.id)
             why = self._why_not(item, bench)
             able = sum(not self._why_not(other, bench) for other in waiting)
-            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(able))
+            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(bench, able))
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
@@ -240,13 +243,13 @@ class Search:
             return "only the training pipeline is tried"
         if item.safety not in APPLIED_UNASKED.union(self._settings.allow):
             return _not_asked_for(item)
-        if self._left_s < _LEAST_TRIAL_S:
+        if self._left_s < _LEAST_TRIAL_S * (1 + bool(bench.kept)):
             return "the budget was used up (give more with --budget)"
         return ""
 
-    def _share(self, changes: int) -> float:
-        """Return the seconds for the next of some changes: the last one may use up what is left."""
-        left_s = self._left_s - _COMPARE_S - 2.0
+    def _share(self, bench: _Bench, changes: int) -> float:
+        """Return the seconds for the next of some changes: the last may use what is left, the trial of all together apart."""
+        left_s = self._left_s - _COMPARE_S - 2.0 - _LEAST_TRIAL_S * bool(bench.kept)
         return max(_LEAST_TRIAL_S, min(left_s, max(left_s / max(1, changes), self._settings.budget_s * 0.45)))
 
     def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str, budget_s: float) -> TrialRecord:
@@ -284,13 +287,32 @@ class Search:
             bench.idle_scale = outcome.idle_scale
         return record
 
+    def _check_together(self, bench: _Bench, original: Replayable) -> None:
+        """Try all that was kept together against the pipeline as it was: each was confirmed on top of the others alone.
+
+        Where that is slower only the first stays, which was tried on nothing else.
+        """
+        records = [item for item in self._profile.trials if item.id in bench.kept]
+        if len(records) <= 1 or self._broken or self._left_s < _LEAST_TRIAL_S:
+            return
+        fills = any(self._holds_cache(bench, item) for item in records)
+        plan = replace(bench.plan, budget_s=max(_LEAST_TRIAL_S, self._left_s), noise=bench.noise, fills_cache=fills)
+        self._stream(TrialEvent.now("start", trial=records[-1], deadline_s=plan.hard_deadline_s + _GRACE_S))
+        progress = self._progress_of("trying all confirmed changes together")
+        outcome = run_trial(original.load, bench.current.load, plan, self._stop, progress)
+        revoked = records[1:] if outcome.state is TrialState.WORSE else []
+        for record in revoked:
+            self._stream(TrialEvent.now("result", trial=replace(record, state=TrialState.WORSE, reason=_NOT_TOGETHER)))
+        if not revoked:
+            self._stream(TrialEvent.now("result", trial=records[-1]))
+
     def _compare(self, current: Replayable, changed: Replayable, kept_at: str, safety: Safety) -> Equivalence:
         return compare(
             current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=safety is Safety.REORDERS,
             time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4)),
         )  # fmt: skip
 
-    def _holds_cache(self, bench: _Bench, item: Recommendation) -> bool:
+    def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:
         return item.change.kind == "cache" or any(stage.op == "cache" for stage in bench.view.record.written)
 
     def _check_shared(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> None:
