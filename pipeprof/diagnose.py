@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.recommend import APPLIED_UNASKED, PROVEN, recommend
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
@@ -134,8 +134,10 @@ def _node_text(item: StageView, node: str) -> str:
 
 
 def _with_patch(recommendation: Recommendation, analysis: Analysis) -> Recommendation:
-    if recommendation.change.kind not in SITES_PER_EDIT or recommendation.diff_reason:
+    if recommendation.diff_reason or recommendation.change.kind in MANUAL:
         return recommendation
+    if recommendation.change.kind not in SITES_PER_EDIT:
+        return replace(recommendation, diff_reason=NO_EDIT.get(recommendation.change.kind, ""))
     patch = patch_for([recommendation], analysis)
     return replace(recommendation, diff=patch.diff, diff_reason="" if patch.diff is not None else patch.reason)
 
@@ -178,7 +180,8 @@ def make_patch(
     """
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
-    wanted = [item for item in found if item.accepted or _is_allowed(item, allow) or (untried and _is_safe_and_untried(item))]
+    known = [item for item in found if item.change.kind in SITES_PER_EDIT]
+    wanted = [item for item in known if item.accepted or _is_allowed(item, allow) or (untried and _is_safe_and_untried(item))]
     return MadePatch(changes=tuple(item.title for item in wanted), patch=patch_for(wanted, analysis))
 
 
@@ -189,7 +192,7 @@ def _is_allowed(item: Recommendation, allow: Sequence[Safety]) -> bool:
 
 
 def _is_safe_and_untried(item: Recommendation) -> bool:
-    is_safe = item.safety in APPLIED_UNASKED and item.change.kind in SITES_PER_EDIT
+    is_safe = item.safety in APPLIED_UNASKED
     return is_safe and item.trial.state is TrialState.NOT_TRIED
 
 

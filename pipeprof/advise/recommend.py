@@ -40,6 +40,9 @@ _SKETCHES = {
     "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
     "batch, or in the model (tf.keras.layers.Rescaling)",
 }  # why a kind is not tried, and how it is done
+NO_EDIT = {
+    "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
+}  # kinds that can be tried, but not written as source
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
 

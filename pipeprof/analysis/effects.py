@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from pipeprof.analysis import doubt
 from pipeprof.analysis.cores import pool_threads
-from pipeprof.analysis.effects_of_order import interleave, nondeterministic, prefetch, shuffle_earlier, skip_earlier
+from pipeprof.analysis.effects_of_order import (
+    filter_earlier,
+    interleave,
+    nondeterministic,
+    prefetch,
+    shuffle_earlier,
+    skip_earlier,
+)
 from pipeprof.analysis.element_size import element_bytes
 from pipeprof.analysis.place import Place
 from pipeprof.analysis.stage_graph import consumer_of, elements_per_step, upstream
@@ -135,6 +142,7 @@ EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
         "cache": cache,
         "move_cache": move_cache,
         "vectorize": vectorize,
+        "filter_earlier": filter_earlier,
         "skip_earlier": skip_earlier,
         "shuffle_earlier": shuffle_earlier,
         "interleave": interleave,

@@ -67,6 +67,21 @@ def skip_earlier(place: Place) -> Effect:
     )
 
 
+def filter_earlier(place: Place) -> Effect:
+    """The map works on what is kept alone; how much of it the predicate needs, and runs for everything, is not known."""
+    pair = neighbours(place.view, place.stage.id)
+    made, kept = (None, None) if pair is None else (elements_per_step(place.view, item) for item in pair)
+    if pair is None or not made or kept is None:
+        return Effect()
+    (mapped, rejecting), share = pair, min(1.0, kept / made)
+    needed = stage_busy_s(mapped) * doubt.between("what a predicate needs of its map", 0.0, 1.0) * (1 - share)
+    whole = place.view.busy_s_per_step or stage_busy_s(mapped)
+    saved = (stage_busy_s(mapped) * (1 - share) - needed) / whole if whole > 0 else 0.0
+    return Effect(
+        busy_s={mapped.id: stage_busy_s(mapped) * share, rejecting.id: stage_busy_s(rejecting) + needed}, cpu_kept=1 - saved
+    )
+
+
 def shuffle_earlier(place: Place) -> Effect:
     """The buffer fills without the map, which an epoch's start no longer waits for; a step between is as long as before."""
     pair = neighbours(place.view, place.stage.id)

@@ -295,3 +295,89 @@ def test_a_cache_before_what_is_random_no_longer_freezes_it(op):
     assert list(first.as_numpy_iterator()) == list(first.as_numpy_iterator())
     moved = changed.load()
     assert list(moved.as_numpy_iterator()) != list(moved.as_numpy_iterator())
+
+
+# --- filters -----------------------------------------------------------------------------------------------------
+
+
+def _with_label(x):
+    return {"image": tf.cast(tf.fill([4, 4], x), tf.float32), "label": x % 5}
+
+
+FILTERED = {
+    "dict": (_with_label, lambda row: row["label"] == 2),
+    "tuple": (lambda x: (tf.cast(x, tf.float32), x % 3), lambda _value, label: label == 1),
+    "nested tuple": (lambda x: ((x, x + 1), x % 2), lambda pair, odd: (odd == 1) & (pair[1] > 4)),
+    "single": (lambda x: x * 2, lambda value: value % 3 == 0),
+    "branch": (lambda x: (x, tf.strings.as_string(x)), lambda x, text: tf.strings.length(text) > 1 if x > 3 else False),
+}
+
+
+@pytest.mark.parametrize("name", FILTERED)
+@pytest.mark.parametrize("calls", [None, 2])
+def test_a_filter_before_the_map_keeps_the_same_elements(name, calls):
+    function, predicate = FILTERED[name]
+    dataset = tf.data.Dataset.range(40).map(function, num_parallel_calls=calls).filter(predicate).batch(4)
+
+    pair = _change(dataset, "filter_earlier", "filter")
+
+    result = _compare(pair)
+    assert result.state is ElementsState.IDENTICAL, result.note
+    assert result.elements_compared > 2
+    node = next(node for node in pair[1].graph.node if node.op == "FilterDataset")
+    assert "RangeDataset" in node.input[0]
+
+
+def test_a_part_that_draws_or_calls_python_is_left_to_what_is_kept():
+    called = []
+
+    def count(value):
+        called.append(value)
+        return np.int64(value)
+
+    def costly(x):
+        return tf.numpy_function(count, [x], tf.int64) + tf.random.uniform([], 0, 9, tf.int64), x % 4
+
+    dataset = tf.data.Dataset.range(40).map(costly).filter(lambda _value, label: label == 3)
+
+    _, changed = _change(dataset, "filter_earlier", "map")
+
+    called.clear()
+    labels = [label for _, label in changed.load().as_numpy_iterator()]
+    assert labels == [3] * 10
+    assert len(called) == 10
+
+
+def test_a_predicate_that_looks_up_a_table_is_moved_with_it():
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.range(40, dtype=tf.int64), tf.range(40, dtype=tf.int64) % 3), -1
+    )
+    dataset = (
+        tf.data.Dataset.range(40)
+        .map(lambda x: (table.lookup(x), tf.sqrt(tf.cast(x, tf.float32))))
+        .filter(lambda group, _value: group == 1)
+    )
+
+    result = _compare(_change(dataset, "filter_earlier", "filter"))
+
+    assert result.state is ElementsState.IDENTICAL, result.note
+
+
+@pytest.mark.parametrize(
+    ("function", "predicate", "reason"),
+    [
+        (lambda x: x + tf.random.uniform([], 0, 9, tf.int64), lambda x: x > 9, "must not run twice .*RandomUniform"),
+        (lambda x: tf.numpy_function(np.square, [x], tf.int64), lambda x: x > 9, "must not run twice .*PyFunc"),
+        (lambda x: tf.ensure_shape(x, []), lambda x: tf.random.uniform([]) > 0.5, "must not run twice .*RandomUniform"),
+        (
+            lambda x: (tf.debugging.assert_less(x, tf.constant(99, tf.int64)), x)[1],
+            lambda x: x > 3,
+            "does more than make elements",
+        ),
+    ],
+)
+def test_a_filter_that_needs_what_must_not_run_twice_stays(function, predicate, reason):
+    dataset = tf.data.Dataset.range(40).map(function).filter(predicate)
+
+    with pytest.raises(TrialError, match=reason):
+        _change(dataset, "filter_earlier", "filter")

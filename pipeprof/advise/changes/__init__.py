@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pipeprof.advise.changes.base import ChangeKind
 from pipeprof.advise.changes.cache import Cache
 from pipeprof.advise.changes.enable_autotune import EnableAutotune
+from pipeprof.advise.changes.filter_earlier import FilterEarlier
 from pipeprof.advise.changes.interleave import Interleave
 from pipeprof.advise.changes.limit_memory import LimitMemory
 from pipeprof.advise.changes.move_cache import MoveCache
@@ -28,6 +29,7 @@ _ALL: tuple[ChangeKind, ...] = (
     Cache(),
     MoveCache(),
     Vectorize(),
+    FilterEarlier(),
     SkipEarlier(),
     ShuffleEarlier(),
     Interleave(),
