@@ -29,6 +29,7 @@ from pipeprof.units import percent
 _FRESHNESS_MARGIN = 0.1  # of the share of elements that come again, beyond chance
 _FRESHNESS_ELEMENTS = (256, 64)  # unbatched; fewer where a pass over so many takes too long
 _FEWEST_BATCHES = 2
+_REORDERED_RECORDS = 200  # of an epoch in which orders are compared
 _UNBATCHED_ELEMENTS = 100_000
 _SAME_SOURCE_SHARE = 0.5  # overlap from which two partial epochs are taken for one epoch in two orders
 _MIN_ORDER = 4  # elements from which an equal order of two epochs is no accident
@@ -84,6 +85,9 @@ def compare(
             steady = find_steadiness(original, kept_at, time.monotonic() + time_budget_s * _STEADINESS_SHARE)
             if steady.is_steady is False:
                 return Equivalence(state=ElementsState.DIFFERENT, note=steady.note)
+        if may_reorder:  # only whole epochs say something then
+            batch = max(batch_sizes(original.graph), default=1)
+            limit_elements = min(limit_elements, max(_FEWEST_BATCHES, _REORDERED_RECORDS // batch))
         bounds = _Limits(limit_elements, epochs, deadline, may_reorder)
         result = _compare_elements(original, changed, bounds)
         if result.state is not ElementsState.DIFFERENT and steady.is_steady is None and original.has_python:
@@ -109,7 +113,7 @@ def _compare_elements(original: Replayable, changed: Replayable, limits: _Limits
         result = _Comparison(pair, limits_now).judge()
     if result.state is ElementsState.DIFFERENT or result.elements_compared == 0:
         return result
-    return _with_freshness(result, pair, limits.elements, limits.deadline_s)
+    return _with_freshness(result, pair, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +177,11 @@ class _Comparison:
     def _unequal(self, result: Equivalence, pairs: Sequence[tuple[Epoch, Epoch]]) -> Equivalence:
         if all(_same_multiset(one, other) for one, other in pairs):
             return replace(result, state=ElementsState.REORDERED, note=_order_note(pairs))
-        unsteady = self._original_is_unsteady([one for one, _ in pairs])
-        if unsteady or self._randomness.left:
+        apart = self._same_apart() if self._limits.may_reorder else None
+        unsteady = not apart and self._original_is_unsteady([one for one, _ in pairs])
+        if not apart and (unsteady or self._randomness.left):
             return self._only_layouts(result, pairs)
-        apart = self._same_apart()
+        apart = apart if self._limits.may_reorder else self._same_apart()
         if apart:
             note = "the same elements, spread over the batches in another order"
             return replace(result, state=ElementsState.REORDERED, note=note)
@@ -244,12 +249,14 @@ class _Randomness:
 # --- freshness ---------------------------------------------------------------------------------------------------
 
 
-def _with_freshness(result: Equivalence, pair: _Pair, limit: int, deadline_s: float) -> Equivalence:
+def _with_freshness(result: Equivalence, pair: _Pair, limits: _Limits) -> Equivalence:
     """Add whether randomness is as fresh as before, for both ways of making epochs.
 
     Where shuffles are all there is, equal ordered epochs have already shown it: their seeds are fixed on both sides.
     """
+    limit, deadline_s = limits.elements, limits.deadline_s
     equal = result.state in {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING}
+    equal = equal or (limits.may_reorder and result.state is ElementsState.REORDERED)  # then Python gave the same twice
     draws = random_ops(pair.original.graph) or (pair.original.has_python and not equal)
     if not draws and (result.state is not ElementsState.REORDERED or not reshuffles(pair.original.graph)):
         return result
