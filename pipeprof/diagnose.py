@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeprof.advise.call_twins import ONE_FOR_ALL
+from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.recommend import recommend
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.alignment import align
@@ -21,13 +23,15 @@ from pipeprof.analysis.levels import levels_over_time
 from pipeprof.analysis.rewrites import Applied, explained_share, name_rewrites
 from pipeprof.analysis.scaling import scaled_rates
 from pipeprof.analysis.sources import compare_sources
+from pipeprof.analysis.stage_graph import neighbours
 from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run, Safety
-from pipeprof.model.profile import TRACED, CallSite, Profile, TrialState
+from pipeprof.model.profile import TRACED, CallSite, ElementsState, Profile, TrialState
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
+_NO_PAIR = "The two stages that would change places do not follow each other directly."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
 
 
@@ -131,8 +135,10 @@ def _node_text(item: StageView, node: str) -> str:
 
 
 def _with_patch(recommendation: Recommendation, analysis: Analysis) -> Recommendation:
-    if recommendation.change.kind not in SITES_PER_EDIT or recommendation.diff_reason:
+    if recommendation.diff_reason or recommendation.change.kind in MANUAL:
         return recommendation
+    if recommendation.change.kind not in SITES_PER_EDIT:
+        return replace(recommendation, diff_reason=NO_EDIT.get(recommendation.change.kind, ""))
     patch = patch_for([recommendation], analysis)
     return replace(recommendation, diff=patch.diff, diff_reason="" if patch.diff is not None else patch.reason)
 
@@ -144,6 +150,8 @@ def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> 
     for item in recommendations:
         view = views.get(item.pipeline_id or "")
         sites = _sites(item, view) if view is not None else ()
+        if view is not None and SITES_PER_EDIT[item.change.kind] > 1 and _pair(item, view) is None:
+            return Patch(diff=None, reason=_NO_PAIR)
         if not sites:
             return Patch(diff=None, reason=_NOT_IN_A_TRACE if analysis.profile.run.ended == TRACED else _NO_SITE)
         edits.append(Edit(change=item.change, sites=sites))
@@ -160,31 +168,54 @@ class MadePatch:
     patch: Patch
 
 
-def make_patch(profile: Profile, choice: Choice | None = None, *, untried: bool = False) -> MadePatch:
-    """Return the accepted changes of a run as one patch; with ``untried`` also safe ones of which no trial was made."""
+def make_patch(
+    profile: Profile, choice: Choice | None = None, *, untried: bool = False, allow: Sequence[Safety] = ()
+) -> MadePatch:
+    """Return the accepted changes of a run as one patch.
+
+    Args:
+        profile: the run.
+        choice: which rules judge, and by which thresholds.
+        untried: whether to take also safe changes of which no trial was made.
+        allow: what confirmed changes may do to the data.
+    """
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
-    wanted = [item for item in found if item.accepted or (untried and _is_safe_and_untried(item))]
+    known = [item for item in found if item.change.kind in SITES_PER_EDIT]
+    wanted = [item for item in known if item.accepted or _is_allowed(item, allow) or (untried and _is_safe_and_untried(item))]
     return MadePatch(changes=tuple(item.title for item in wanted), patch=patch_for(wanted, analysis))
 
 
+def _is_allowed(item: Recommendation, allow: Sequence[Safety]) -> bool:
+    """Tell whether a change was confirmed, does no more to the data than what is allowed, and was seen to do no more."""
+    is_proven = item.trial.elements in PROVEN | {ElementsState.REORDERED}
+    return item.trial.state is TrialState.CONFIRMED and item.safety in allow and is_proven
+
+
 def _is_safe_and_untried(item: Recommendation) -> bool:
-    is_safe = item.safety in {Safety.SAFE, Safety.USES_MEMORY} and item.change.kind in SITES_PER_EDIT
+    is_safe = item.safety in APPLIED_UNASKED
     return is_safe and item.trial.state is TrialState.NOT_TRIED
 
 
 def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite, ...]:
     """Return the calls that an edit needs, empty where one is not known."""
-    stage = view.stage(recommendation.stage_id or "")
-    if recommendation.change.kind == "thread_pool":
-        sites: list[CallSite | None] = [view.record.call_site]
-    elif recommendation.change.kind == "vectorize":
-        sites = [stage.stage.call_site, _consumer_site(view, stage.id)]
-    else:
-        sites = [stage.stage.call_site]
+    stage, kind = view.stage(recommendation.stage_id or ""), recommendation.change.kind
+    sites: list[CallSite | None] = [stage.stage.call_site]
+    if kind in ONE_FOR_ALL:
+        sites = [view.record.call_site]
+    elif SITES_PER_EDIT[kind] > 1:
+        pair = _pair(recommendation, view)
+        sites = [] if pair is None else [item.stage.call_site for item in pair]
     known = [site for site in sites if site is not None]
     return tuple(known) if len(known) == len(sites) else ()
 
 
-def _consumer_site(view: PipelineView, stage_id: str) -> CallSite | None:
-    return next((item.stage.call_site for item in view.stages if stage_id in item.stage.inputs), None)
+def _pair(recommendation: Recommendation, view: PipelineView) -> tuple[StageView, StageView] | None:
+    """Return the two stages that change places, as they stand."""
+    stage = view.stage(recommendation.stage_id or "")
+    if recommendation.change.kind != "move_cache":
+        return neighbours(view, stage.id)
+    take, above = cut_short_by(view, stage.id), frozen_by(view, stage.id)
+    if take is not None:
+        return stage, take
+    return None if above is None else (above, stage)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeprof.choice import Choice
+from pipeprof.model.diagnosis import Safety
 from pipeprof.store import DEFAULT_ROOT
 
 
@@ -20,6 +21,7 @@ class Settings:
     quiet: bool = False  # print nothing; the files are still written
     try_changes: bool = True
     replay_python: bool = True  # whether py_functions and generators may run again in trials
+    allow: tuple[Safety, ...] = ()  # what changes may do to the program beyond those that are tried unasked
     budget_s: float = 60.0  # for all trials together
     sample_hz: float = 5.0  # of TensorFlow's counters; raised by itself while nodes come and go
     host_hz: float = 5.0

@@ -12,7 +12,8 @@ from pipeprof.advise.replayable import Replayable
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.profile import CallSite, Change
 
-_ONE_FOR_ALL = frozenset({"thread_pool"})  # changes of a pipeline, whatever stage they are found at
+ONE_FOR_ALL = frozenset({"thread_pool", "prefetch", "nondeterministic", "enable_autotune", "limit_memory"})
+"""Changes of a pipeline, whatever stage they are found at: they are made behind its last one."""
 
 
 def stages_of_call(view: PipelineView, site: CallSite | None) -> tuple[str, ...]:
@@ -31,6 +32,6 @@ def rewrite_call(
     kind = find_change(change.kind)
     op = view.stage(stage_id).stage.op
     twins = [key for key in stages_of_call(view, view.stage(stage_id).stage.call_site) if view.stage(key).stage.op == op]
-    for key in (stage_id,) if change.kind in _ONE_FOR_ALL else twins or (stage_id,):
+    for key in (stage_id,) if change.kind in ONE_FOR_ALL else twins or (stage_id,):
         current = kind.rewrite(current, names, key, change.params)
     return current

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeprof import units
+from pipeprof.advise.before_batch import cut_before_batch
 from pipeprof.advise.digest import equal_within_rounding
 from pipeprof.advise.neutralise import Neutralised, neutralise, random_ops, reshuffles
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
 from pipeprof.advise.replayable import Replayable
-from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records
+from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records, records_for
+from pipeprof.advise.sampling_files import limit_files
 from pipeprof.advise.specs import cardinality_difference, spec_difference, unsupported_spec
 from pipeprof.advise.steadiness import Steadiness, find_steadiness
 from pipeprof.model.profile import ElementsState
@@ -27,6 +29,7 @@ from pipeprof.units import percent
 _FRESHNESS_MARGIN = 0.1  # of the share of elements that come again, beyond chance
 _FRESHNESS_ELEMENTS = (256, 64)  # unbatched; fewer where a pass over so many takes too long
 _FEWEST_BATCHES = 2
+_REORDERED_RECORDS = 200  # of an epoch in which orders are compared
 _UNBATCHED_ELEMENTS = 100_000
 _SAME_SOURCE_SHARE = 0.5  # overlap from which two partial epochs are taken for one epoch in two orders
 _MIN_ORDER = 4  # elements from which an equal order of two epochs is no accident
@@ -53,6 +56,7 @@ def compare(
     epochs: int = 2,
     time_budget_s: float,
     kept_at: str = "",
+    may_reorder: bool = False,
 ) -> Equivalence:
     """Compare the elements of a pipeline with those of its changed form.
 
@@ -63,6 +67,7 @@ def compare(
         epochs: passes, each with a new iterator of one load.
         time_budget_s: seconds; what was not compared by then is left out and counted.
         kept_at: node of the original whose elements the change keeps for later epochs, where it does so.
+        may_reorder: whether the change is one of the order: then parts of epochs say nothing of the elements.
 
     Raises:
         TrialError: one of them cannot be loaded.
@@ -80,23 +85,35 @@ def compare(
             steady = find_steadiness(original, kept_at, time.monotonic() + time_budget_s * _STEADINESS_SHARE)
             if steady.is_steady is False:
                 return Equivalence(state=ElementsState.DIFFERENT, note=steady.note)
-        result = _compare_elements(original, changed, limit_elements, epochs, deadline)
+        if may_reorder:  # only whole epochs say something then
+            batch = max(batch_sizes(original.graph), default=1)
+            limit_elements = min(limit_elements, max(_FEWEST_BATCHES, _REORDERED_RECORDS // batch))
+        bounds = _Limits(limit_elements, epochs, deadline, may_reorder)
+        result = _compare_elements(original, changed, bounds)
         if result.state is not ElementsState.DIFFERENT and steady.is_steady is None and original.has_python:
             return replace(result, state=ElementsState.UNCHECKED, note=_join(result.note, steady.note))
         return result
 
 
-def _compare_elements(original: Replayable, changed: Replayable, limit: int, epochs: int, deadline_s: float) -> Equivalence:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    elements: int
+    epochs: int
+    deadline_s: float
+    may_reorder: bool
+
+
+def _compare_elements(original: Replayable, changed: Replayable, limits: _Limits) -> Equivalence:
     now = time.monotonic()
-    until = now + (deadline_s - now) * (_COMPARISON_SHARE if random_ops(original.graph) else 1.0)
-    pair = _sampled(original, changed, limit)
-    result = _Comparison(pair, limit, epochs, until).judge()
+    until = now + (limits.deadline_s - now) * (_COMPARISON_SHARE if random_ops(original.graph) else 1.0)
+    pair, limits_now = _sampled(original, changed, limits.elements), replace(limits, deadline_s=until)
+    result = _Comparison(pair, limits_now).judge()
     if result.elements_compared == 0 and pair.is_sampled:
         pair = _Pair(original, changed, is_sampled=False)
-        result = _Comparison(pair, limit, epochs, until).judge()
+        result = _Comparison(pair, limits_now).judge()
     if result.state is ElementsState.DIFFERENT or result.elements_compared == 0:
         return result
-    return _with_freshness(result, pair, limit, deadline_s)
+    return _with_freshness(result, pair, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +124,9 @@ class _Pair:
 
 
 def _sampled(original: Replayable, changed: Replayable, limit: int) -> _Pair:
-    limited = limit_records(original.graph, changed.graph, limit)
+    limited = limit_records(original.graph, changed.graph, limit) or limit_files(
+        original.graph, changed.graph, records_for(original.graph, limit)
+    )
     if limited is None:
         return _Pair(original, changed, is_sampled=False)
     return _Pair(original.with_graph(limited[0]), changed.with_graph(limited[1]), is_sampled=True)
@@ -116,12 +135,12 @@ def _sampled(original: Replayable, changed: Replayable, limit: int) -> _Pair:
 class _Comparison:
     """Reads both sides once and judges."""
 
-    def __init__(self, pair: _Pair, limit: int, epochs: int, deadline_s: float) -> None:
+    def __init__(self, pair: _Pair, limits: _Limits) -> None:
         still = neutralise(pair.original.graph), neutralise(pair.changed.graph)
         self._original = pair.original.with_graph(still[0].graph)
         self._changed = pair.changed.with_graph(still[1].graph)
         self._randomness = _Randomness.of(*still)
-        self._limit, self._epochs, self._deadline_s = limit, epochs, deadline_s
+        self._limits, self._deadline_s = limits, limits.deadline_s
 
     def judge(self) -> Equivalence:
         """Return the state of the elements, freshness apart."""
@@ -143,10 +162,11 @@ class _Comparison:
     def _read_both(self) -> tuple[list[Epoch], list[Epoch]]:
         now = time.monotonic()
         half = now + (self._deadline_s - now) * 0.4
-        bounds = Bounds(elements=self._limit, deadline_s=half, epochs=self._epochs, keep_arrays=True, whole_epochs=True)
+        limits = self._limits
+        bounds = Bounds(elements=limits.elements, deadline_s=half, epochs=limits.epochs, keep_arrays=True, whole_epochs=True)
         ours = read_epochs(self._original, bounds)
         longest = max((len(epoch) for epoch in ours), default=0)
-        limit = self._limit if all(epoch.complete for epoch in ours) else longest
+        limit = limits.elements if all(epoch.complete for epoch in ours) else longest
         theirs = read_epochs(self._changed, replace(bounds, elements=limit, deadline_s=self._deadline_s, epochs=len(ours)))
         return ours, theirs
 
@@ -157,18 +177,21 @@ class _Comparison:
     def _unequal(self, result: Equivalence, pairs: Sequence[tuple[Epoch, Epoch]]) -> Equivalence:
         if all(_same_multiset(one, other) for one, other in pairs):
             return replace(result, state=ElementsState.REORDERED, note=_order_note(pairs))
-        unsteady = self._original_is_unsteady([one for one, _ in pairs])
-        if unsteady or self._randomness.left:
+        apart = self._same_apart() if self._limits.may_reorder else None
+        unsteady = not apart and self._original_is_unsteady([one for one, _ in pairs])
+        if not apart and (unsteady or self._randomness.left):
             return self._only_layouts(result, pairs)
-        if not all(one.complete and other.complete for one, other in pairs):
-            share = min(_overlap(one, other) for one, other in pairs)
-            if share >= _SAME_SOURCE_SHARE:
-                note = f"the order changed, and of the part of an epoch that was compared {percent(share)} was on both sides"
-                return replace(result, note=note)
-        if self._same_unbatched():
-            return replace(
-                result, state=ElementsState.REORDERED, note="the same elements, spread over the batches in another order"
-            )
+        apart = apart if self._limits.may_reorder else self._same_apart()
+        if apart:
+            note = "the same elements, spread over the batches in another order"
+            return replace(result, state=ElementsState.REORDERED, note=note)
+        is_whole = all(one.complete and other.complete for one, other in pairs)
+        share = min(_overlap(one, other) for one, other in pairs)
+        if not is_whole and (share >= _SAME_SOURCE_SHARE or self._limits.may_reorder):
+            note = f"the order changed, and of the part of an epoch that was compared {percent(share)} was on both sides"
+            return replace(result, note=note)
+        if apart is None and self._limits.may_reorder and batch_sizes(self._original.graph):
+            return replace(result, note="the order changed, and the elements before the batch could not be compared")
         return replace(result, state=ElementsState.DIFFERENT, note=_first_difference(pairs))
 
     def _original_is_unsteady(self, ours: Sequence[Epoch]) -> bool:
@@ -189,13 +212,17 @@ class _Comparison:
         note = f"values differ from replay to replay ({cause}); element_spec, number and shapes were equal"
         return replace(result, state=ElementsState.UNCHECKED, note=note)
 
-    def _same_unbatched(self) -> bool:
-        if not (ends_with_batch(self._original.graph) and ends_with_batch(self._changed.graph)):
-            return False
+    def _same_apart(self) -> bool | None:
+        """Say whether the elements before the last batch are the same in another order; None where that was not seen whole."""
+        cut = cut_before_batch(self._original, self._changed)
+        both = (self._original, self._changed) if cut is None else cut
+        if cut is None and not all(ends_with_batch(side.graph) for side in both):
+            return None
         bounds = Bounds(elements=_UNBATCHED_ELEMENTS, deadline_s=self._deadline_s, epochs=1)
-        ours = read_epochs(self._original, bounds, unbatched=True)
-        theirs = read_epochs(self._changed, bounds, unbatched=True)
-        return bool(ours and theirs) and _same_multiset(ours[0], theirs[0])
+        ours, theirs = (read_epochs(side, bounds, unbatched=cut is None) for side in both)
+        if not ours or not theirs or not (ours[0].complete and theirs[0].complete):
+            return None
+        return _same_multiset(ours[0], theirs[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +249,14 @@ class _Randomness:
 # --- freshness ---------------------------------------------------------------------------------------------------
 
 
-def _with_freshness(result: Equivalence, pair: _Pair, limit: int, deadline_s: float) -> Equivalence:
+def _with_freshness(result: Equivalence, pair: _Pair, limits: _Limits) -> Equivalence:
     """Add whether randomness is as fresh as before, for both ways of making epochs.
 
     Where shuffles are all there is, equal ordered epochs have already shown it: their seeds are fixed on both sides.
     """
+    limit, deadline_s = limits.elements, limits.deadline_s
     equal = result.state in {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING}
+    equal = equal or (limits.may_reorder and result.state is ElementsState.REORDERED)  # then Python gave the same twice
     draws = random_ops(pair.original.graph) or (pair.original.has_python and not equal)
     if not draws and (result.state is not ElementsState.REORDERED or not reshuffles(pair.original.graph)):
         return result

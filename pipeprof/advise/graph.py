@@ -84,6 +84,11 @@ def is_dataset_op(op: str) -> bool:
     return re.search(r"Dataset(?:V\d+)?$", op) is not None and op not in _NO_DATASETS
 
 
+def plain_name(op: str) -> str:
+    """Return the name of a dataset op without "Dataset" and version: ``MapDataset`` -> ``Map``."""
+    return re.sub(r"(?:V\d+)?Dataset(?:V\d+)?$", "", op)
+
+
 def dataset_inputs(graph: Any, node: Any) -> list[str]:
     """Return the names of the datasets that a node reads, in order; captured datasets come last."""
     nodes = nodes_by_name(graph)

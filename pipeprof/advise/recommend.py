@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes import find_change
+from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.analysis.prediction import predict
 from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
-from pipeprof.model.analysis import Analysis
+from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
@@ -22,16 +24,29 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "prefetch_to_device": "Send fewer bytes, or copy the next batch to the device while this one is used: prefetch_to_device",
-    "prefetch": "Let TensorFlow choose the buffer: prefetch(tf.data.AUTOTUNE)",
-    "nondeterministic": "Let elements pass a slow one: deterministic=False",
-    "limit_memory": "Bound the memory of AUTOTUNE's buffers: options.autotune.ram_budget",
-    "move_cache": "Move the cache above the random stages",
+    "place_cache": "Move the cache above the random stages",
+    "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
+    "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
+    "cast_later": "Cast behind the cache and the batch, or on the device",
 }
 _TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
+_SKETCHES = {
+    "repeat_once": "it changes your own loop: ds = ds.repeat() before it, one iterator = iter(ds) for all epochs, and "
+    "steps_per_epoch calls of next(iterator) for each (model.fit: steps_per_epoch)",
+    "parse_batch": "it changes your own function: ds.batch(n).map(parse), with tf.io.parse_example(records, features) in the "
+    "place of tf.io.parse_single_example",
+    "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
+    "batch, or in the model (tf.keras.layers.Rescaling)",
+}  # why a kind is not tried, and how it is done
+NO_EDIT = {
+    "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
+}  # kinds that can be tried, but not written as source
+APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
+"""What a change may do to be applied, or tried, without being asked for."""
 
 
 def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommendation, ...]:
@@ -41,9 +56,10 @@ def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommen
         made = _from_finding(analysis, finding)
         if made is None:
             continue
-        key = (made.change.kind, made.pipeline_id or "", made.stage_id or "")
+        is_one = made.change.kind in ONE_FOR_ALL and not made.change.params  # the same change, whichever stage leads to it
+        key = (made.change.kind, made.pipeline_id or "", "" if is_one else made.stage_id or "")
         known = found.get(key)
-        found[key] = made if known is None else replace(known, findings=(*known.findings, finding.code))
+        found[key] = made if known is None else replace(known, findings=tuple(dict.fromkeys((*known.findings, finding.code))))
     ordered = sorted(found.values(), key=lambda item: -(item.predicted.speedup if item.predicted else 0.0))
     return tuple(_with_trial(item, analysis.profile.trials) for item in ordered)
 
@@ -62,6 +78,8 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
     change = maker(finding)
     if change is None:
         return None
+    if change.kind == "move_cache" and not _can_move_cache(view, finding):
+        change = Change(kind="place_cache")
     if change.kind in MANUAL:
         return _manual(change, finding)
     kind = find_change(change.kind)
@@ -84,17 +102,18 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
 
 
 def _manual(change: Change, finding: Finding) -> Recommendation:
+    reason = _SKETCHES.get(change.kind, _MANUAL_REASON)
     return Recommendation(
         id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
         findings=(finding.code,),
         change=change,
-        title=_TITLES.get(finding.code, MANUAL[change.kind]),
+        title=_TITLES.get(finding.code, MANUAL[change.kind]) if change.kind == "place_cache" else MANUAL[change.kind],
         safety=Safety.MANUAL,
         call_site=finding.call_site,
         pipeline_id=finding.pipeline_id,
         stage_id=finding.stage_id,
-        trial=Trial(state=TrialState.NOT_TRIED, reason=_MANUAL_REASON),
-        diff_reason=_MANUAL_REASON,
+        trial=Trial(state=TrialState.NOT_TRIED, reason=reason),
+        diff_reason=reason,
     )
 
 
@@ -122,6 +141,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         on_top_of=record.on_top_of,
         undecided=_is_undecided(record),
     )
+    is_confirmed = record.state is TrialState.CONFIRMED
     if record.elements is ElementsState.DIFFERENT:
         return replace(
             recommendation,
@@ -133,7 +153,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
     return replace(
         recommendation,
         trial=trial,
-        accepted=record.state is TrialState.CONFIRMED and record.elements in PROVEN,
+        accepted=is_confirmed and record.elements in PROVEN and recommendation.safety in APPLIED_UNASKED,
         break_even_epochs=_break_even(record),
     )
 
@@ -177,12 +197,24 @@ def _vectorize(finding: Finding) -> Change:
 
 def _within_limits(finding: Finding) -> Change | None:
     """Return a bound for buffers where the memory limit is what is exceeded, else threads within the CPU quota."""
-    return Change(kind="limit_memory") if _evidence(finding, "ram_budget_bytes") is not None else _thread_pool(finding)
+    budget = next((item for item in finding.evidence if item.name == "ram_budget_bytes"), None)
+    if budget is None:
+        return _thread_pool(finding)
+    return Change(kind="limit_memory", params={"ram_budget": round(float(budget.threshold or 0))})
 
 
 def _bridge(finding: Finding) -> Change | None:
     kind = _evidence(finding, "cure")
     return None if kind is None else Change(kind=str(kind))
+
+
+def _can_move_cache(view: PipelineView, finding: Finding) -> bool:
+    """Tell whether a cache is cured by changing places with one neighbour: the take behind it, or all that it freezes."""
+    stage_id, frozen = finding.stage_id or "", _evidence(finding, "frozen_stages")
+    if frozen is None:
+        return cut_short_by(view, stage_id) is not None
+    above = frozen_by(view, stage_id)
+    return above is not None and frozen == above.id and cut_short_by(view, stage_id) is None
 
 
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:

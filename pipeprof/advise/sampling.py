@@ -39,7 +39,7 @@ def limit_records(original: Any, changed: Any, elements: int) -> tuple[Any, Any]
         return None
     copies = graphs.copy_graph(original), graphs.copy_graph(changed)
     times = _limit_repeats(*copies)
-    records = max(1, _records_for(original, elements) // times)
+    records = max(1, records_for(original, elements) // times)
     try:
         for name in points:
             for copy in copies:
@@ -136,7 +136,7 @@ def _same_above(original: Any, changed: Any, name: str) -> bool:
     return names == graphs.ancestors(changed, name) and all(ours[item] == theirs[item] for item in names)
 
 
-def _records_for(graph: Any, elements: int) -> int:
+def records_for(graph: Any, elements: int) -> int:
     """Return the records that give ``elements`` elements: whole batches but the last, after skips and shards."""
     batch = 1
     for size in batch_sizes(graph):

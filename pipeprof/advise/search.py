@@ -7,10 +7,9 @@ elements are compared before anything is timed. Every start and result is stream
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +17,12 @@ from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
+from pipeprof.advise.graph import node_name, nodes_by_name
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
-from pipeprof.advise.recommend import MANUAL, PROVEN, recommend
+from pipeprof.advise.quiet import silence_tensorflow
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.trial import measure_control, reproduces, run_trial
@@ -46,8 +47,8 @@ _COMPARED = 512  # elements
 _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however quiet the machine
 _COMPARE_S = 6.0
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
+_NOT_TOGETHER = "together with the changes confirmed before it the pipeline is slower than as it was"
 _FATAL = frozenset({ElementsState.DIFFERENT})
-_KEPT = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 
 
 @dataclass(slots=True)
@@ -120,7 +121,9 @@ class Search:
                 self._profile = replace(self._profile, controls=(*self._profile.controls, control))
                 analysis = analyse(self._profile)
             reason = "" if control is None or control.reproduces_run else control.reason
+            original = bench.current
             self._try_all(bench, analysis, reason)
+            self._check_together(bench, original)
         self.kept = tuple(bench.kept)
         self.best = bench.current if self.kept else None
 
@@ -150,7 +153,7 @@ class Search:
         if record.loop.method == "gaps" and not record.loop.steps_in_bins:
             raise TrialError("no step was measured")
         limit = analysis.resources.memory_limit_bytes
-        with _silence_tensorflow():
+        with silence_tensorflow():
             current = Replayable.of(dataset, limit)
         if current.has_python and not self._settings.replay_python:
             raise TrialError("the pipeline calls Python functions, and --no-replay-python forbids to run them again")
@@ -227,7 +230,7 @@ class Search:
             tried.add(item.id)
             why = self._why_not(item, bench)
             able = sum(not self._why_not(other, bench) for other in waiting)
-            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(able))
+            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(bench, able))
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
@@ -242,15 +245,15 @@ class Search:
             return self._broken
         if item.pipeline_id != bench.view.record.id:
             return "only the training pipeline is tried"
-        if item.safety not in _KEPT:
-            return f"it is not tried without being asked for: {item.caution}"
-        if self._left_s < _LEAST_TRIAL_S:
+        if item.safety not in APPLIED_UNASKED.union(self._settings.allow):
+            return _not_asked_for(item)
+        if self._left_s < _LEAST_TRIAL_S * (1 + bool(bench.kept)):
             return "the budget was used up (give more with --budget)"
         return ""
 
-    def _share(self, changes: int) -> float:
-        """Return the seconds for the next of some changes: the last one may use up what is left."""
-        left_s = self._left_s - _COMPARE_S - 2.0
+    def _share(self, bench: _Bench, changes: int) -> float:
+        """Return the seconds for the next of some changes: the last may use what is left, the trial of all together apart."""
+        left_s = self._left_s - _COMPARE_S - 2.0 - _LEAST_TRIAL_S * bool(bench.kept)
         return max(_LEAST_TRIAL_S, min(left_s, max(left_s / max(1, changes), self._settings.budget_s * 0.45)))
 
     def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str, budget_s: float) -> TrialRecord:
@@ -266,11 +269,11 @@ class Search:
         record = new_record(item, "it was being tried", bench.kept)
         self._stream(TrialEvent.now("start", trial=record, deadline_s=plan.hard_deadline_s + _COMPARE_S + _GRACE_S))
         try:
-            with _silence_tensorflow():
+            with silence_tensorflow():
                 changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
                 self._check_shared(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench.current, changed, _kept_at(item, bench.names))
+            same = self._compare(bench.current, changed, _kept_at(bench.current, item, bench.names), item.safety)
         except TrialError as error:
             return refused(item, str(error))
         if same.state in _FATAL:
@@ -282,19 +285,38 @@ class Search:
         record = replace(record, wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
-        if record.state is TrialState.CONFIRMED and record.elements in PROVEN:
+        if record.state is TrialState.CONFIRMED and record.elements in PROVEN and item.safety in APPLIED_UNASKED:
             bench.current = changed
             bench.kept.append(item.id)
             bench.idle_scale = outcome.idle_scale
         return record
 
-    def _compare(self, current: Replayable, changed: Replayable, kept_at: str) -> Equivalence:
+    def _check_together(self, bench: _Bench, original: Replayable) -> None:
+        """Try all that was kept together against the pipeline as it was: each was confirmed on top of the others alone.
+
+        Where that is slower only the first stays, which was tried on nothing else.
+        """
+        records = [item for item in self._profile.trials if item.id in bench.kept]
+        if len(records) <= 1 or self._broken or self._left_s < _LEAST_TRIAL_S:
+            return
+        fills = any(self._holds_cache(bench, item) for item in records)
+        plan = replace(bench.plan, budget_s=max(_LEAST_TRIAL_S, self._left_s), noise=bench.noise, fills_cache=fills)
+        self._stream(TrialEvent.now("start", trial=records[-1], deadline_s=plan.hard_deadline_s + _GRACE_S))
+        progress = self._progress_of("trying all confirmed changes together")
+        outcome = run_trial(original.load, bench.current.load, plan, self._stop, progress)
+        revoked = records[1:] if outcome.state is TrialState.WORSE else []
+        for record in revoked:
+            self._stream(TrialEvent.now("result", trial=replace(record, state=TrialState.WORSE, reason=_NOT_TOGETHER)))
+        if not revoked:
+            self._stream(TrialEvent.now("result", trial=records[-1]))
+
+    def _compare(self, current: Replayable, changed: Replayable, kept_at: str, safety: Safety) -> Equivalence:
         return compare(
-            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at,
+            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=safety is Safety.REORDERS,
             time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4)),
         )  # fmt: skip
 
-    def _holds_cache(self, bench: _Bench, item: Recommendation) -> bool:
+    def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:
         return item.change.kind == "cache" or any(stage.op == "cache" for stage in bench.view.record.written)
 
     def _check_shared(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> None:
@@ -314,7 +336,10 @@ class Search:
             original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
             names = match_stages(original.graph, other.record.written, other.record.output)
             changed = rewrite_call(original, names, other, twins[0], item.change)
-            if self._compare(original, changed, _kept_at(replace(item, stage_id=twins[0]), names)).state in _FATAL:
+            if (
+                self._compare(original, changed, _kept_at(original, replace(item, stage_id=twins[0]), names), item.safety).state
+                in _FATAL
+            ):
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:
@@ -332,9 +357,16 @@ class Search:
         return lambda text, _share: self._progress(f"{prefix}: {text}")
 
 
-def _kept_at(item: Recommendation, names: Mapping[str, str]) -> str:
-    """Return the node whose elements a change keeps for later epochs, empty where it keeps none."""
-    return names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
+def _not_asked_for(item: Recommendation) -> str:
+    how = " (--allow reorders tries it)" if item.safety is Safety.REORDERS else ""
+    return f"it is not tried without being asked for{how}: {item.caution}"
+
+
+def _kept_at(current: Replayable, item: Recommendation, names: Mapping[str, str]) -> str:
+    """Return the node whose elements a change keeps for later epochs, empty where it keeps none; of a cache what it reads."""
+    name = names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
+    node = nodes_by_name(current.graph).get(name)
+    return node_name(node.input[0]) if node is not None and node.op.startswith("CacheDataset") else name
 
 
 def _mean_of_run(view: PipelineView) -> tuple[float, float]:
@@ -349,17 +381,3 @@ def _mean_of_run(view: PipelineView) -> tuple[float, float]:
     wall_s = sum(epoch.wall_s + epoch.creation_s for epoch in epochs)
     waited_s = sum(epoch.wait_s + epoch.creation_s for epoch in epochs)
     return wall_s / sum(epoch.elements for epoch in epochs), waited_s / wall_s
-
-
-@contextlib.contextmanager
-def _silence_tensorflow() -> Iterator[None]:
-    """Keep Python-side warnings of traced functions out of the log while a pipeline is rewritten."""
-    import logging
-
-    logger = logging.getLogger("tensorflow")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

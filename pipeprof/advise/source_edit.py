@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,18 @@ if TYPE_CHECKING:
     from pipeprof.advise.edits.document import Document
     from pipeprof.advise.edits.verify import Rewrite
 
-SITES_PER_EDIT = {"parallel_calls": 1, "cache": 1, "thread_pool": 1, "vectorize": 2}
+_SWAPS = {"vectorize": 2, "skip_earlier": 2, "shuffle_earlier": 2, "move_cache": 2}
+SITES_PER_EDIT = {
+    "prefetch": 1,
+    "parallel_calls": 1,
+    "interleave": 1,
+    "cache": 1,
+    "thread_pool": 1,
+    "nondeterministic": 1,
+    "enable_autotune": 1,
+    "limit_memory": 1,
+    **_SWAPS,
+}
 """Kinds of change that can be written as source, in the order in which they are made, and the calls each needs."""
 
 _CONTEXT_LINES = 3
@@ -35,9 +47,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\"\\]")
 class Edit:
     """One change and the calls it concerns.
 
-    ``parallel_calls`` and ``cache``: the stage's call; ``thread_pool``: the call of the pipeline's last stage;
-    ``vectorize``: the map's call, then the batch's. The params of the change are ``num_parallel_calls`` (-1: AUTOTUNE),
-    ``filename`` (optional) and ``private_threadpool_size``.
+    ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``prefetch`` and options: the call of the pipeline's
+    last stage; those that change places: the two calls as they stand. The params of the change are those of its kind
+    (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``; ``private_threadpool_size``; ``cycle_length``; ``ram_budget``).
     """
 
     change: Change
@@ -175,10 +187,10 @@ def _check_overlaps(edits: Sequence[Edit], base: Path) -> None:
         for other in edits[number + 1 :]:
             kinds = {edit.change.kind, other.change.kind}
             shared = {_range(site) for site in edit.sites} & {_range(site) for site in other.sites}
-            if kinds == {"cache", "vectorize"}:
-                pair = edit if edit.change.kind == "vectorize" else other
+            if "cache" in kinds and len(kinds & _SWAPS.keys()) == 1:
+                pair = edit if edit.change.kind in _SWAPS else other
                 shared &= {_range(pair.sites[0])}
-            elif len(kinds) > 1:
+            elif len(kinds) > 1 and not kinds <= _SWAPS.keys():
                 continue
             if shared:
                 raise _overlap(edit, other, base)
@@ -224,16 +236,10 @@ def _make(text: str, item: _Pending, later: Sequence[_Pending], encoding: Encodi
 
 
 def _rewrite(document: Document, item: _Pending) -> Rewrite:
-    from pipeprof.advise.edits import cache, parallel_calls, thread_pool, vectorize
-
-    editors: dict[str, Callable[[Document, Sequence[cst.Call], Mapping[str, object]], Rewrite]] = {
-        "parallel_calls": parallel_calls.rewrite,
-        "cache": cache.rewrite,
-        "thread_pool": thread_pool.rewrite,
-        "vectorize": vectorize.rewrite,
-    }
-    calls = [document.call(start, end) for start, end in item.spans]
-    return editors[item.edit.change.kind](document, calls, item.edit.change.params)
+    kind = item.edit.change.kind
+    editor = importlib.import_module(f"pipeprof.advise.edits.{kind}")  # one of SITES_PER_EDIT
+    rewrite: Callable[[Document, Sequence[cst.Call], Mapping[str, object]], Rewrite] = editor.rewrite
+    return rewrite(document, [document.call(start, end) for start, end in item.spans], item.edit.change.params)
 
 
 def _patch(files: Sequence[_EditedFile], base: Path) -> Patch:

@@ -45,7 +45,7 @@ def find_steadiness(original: Replayable, name: str, deadline_s: float) -> Stead
     order_matters = not any(is_reshuffling(node) for node in after)
     is_python = any(node.op in PYTHON_OPS for node in graphs.upstream_nodes(graph, name))
     try:
-        spec = _element_spec(graph, name)
+        spec = element_spec(graph, name)
         graphs.set_output(graph, name)
         cut = original.with_graph(graph, spec)
         passes = [*_read(cut, 2, deadline_s), *_read(cut, 1, deadline_s)]
@@ -88,7 +88,7 @@ def _read(replayable: Replayable, epochs: int, deadline_s: float) -> list[Epoch]
     return read_epochs(replayable, bounds)
 
 
-def _element_spec(graph: Any, name: str) -> Any:
+def element_spec(graph: Any, name: str) -> Any:
     """Return the flat tensors that a node gives, which is all that a digest needs.
 
     Raises:

@@ -7,20 +7,28 @@ model's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pipeprof.analysis import doubt
 from pipeprof.analysis.cores import pool_threads
+from pipeprof.analysis.effects_of_order import (
+    filter_earlier,
+    interleave,
+    nondeterministic,
+    prefetch,
+    shuffle_earlier,
+    skip_earlier,
+)
 from pipeprof.analysis.element_size import element_bytes
+from pipeprof.analysis.place import Place
 from pipeprof.analysis.stage_graph import consumer_of, elements_per_step, upstream
 from pipeprof.analysis.step_model import Effect, stage_busy_s
-from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.profile import Change
 
 if TYPE_CHECKING:
     from pipeprof.analysis.doubt import Readings
+
+__all__ = ["EFFECTS", "Place"]
 
 # Measured with TensorFlow 2.21 on this project's machines: seconds, low and high.
 _DISPATCH_S = (4e-6, 20e-6)  # one call of a map's function, without its ops
@@ -33,27 +41,6 @@ _HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elemen
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
 _AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it does
 _LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a change is made."""
-
-    analysis: Analysis
-    view: PipelineView
-    stage: StageView
-    change: Change
-
-    @property
-    def busy_s(self) -> Readings:
-        """The stage's busy seconds of a step; what the counters did not see of it is in doubt."""
-        seen = self.stage.stage.seen_share
-        return stage_busy_s(self.stage) * doubt.around("what was not seen", 0.02 + 0.3 * (1 - (1.0 if seen is None else seen)))
-
-    def number(self, name: str) -> int:
-        """Return a whole-number parameter, -1 (AUTOTUNE) where there is none."""
-        value = self.change.params.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else -1
 
 
 def parallel_calls(place: Place) -> Effect:
@@ -140,6 +127,25 @@ def _locked_s(place: Place, calls: float) -> Readings | float:
     return calls * python.cpu_s / python.calls * doubt.between("Python that holds the lock", *_LOCKED_SHARE)
 
 
+def move_cache(place: Place) -> Effect:
+    """A cache that fills at last spares what one that never did makes anew; one that moves up no longer spares the stage."""
+    taken = consumer_of(place.view, place.stage.id)
+    return cache(place) if taken is not None and taken.stage.op == "take" else Effect()
+
+
 EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
-    {"parallel_calls": parallel_calls, "thread_pool": thread_pool, "cache": cache, "vectorize": vectorize}
+    {
+        "parallel_calls": parallel_calls,
+        "thread_pool": thread_pool,
+        "prefetch": prefetch,
+        "enable_autotune": prefetch,  # the parallel calls that it also sizes are not known
+        "cache": cache,
+        "move_cache": move_cache,
+        "vectorize": vectorize,
+        "filter_earlier": filter_earlier,
+        "skip_earlier": skip_earlier,
+        "shuffle_earlier": shuffle_earlier,
+        "interleave": interleave,
+        "nondeterministic": nondeterministic,
+    }
 )

@@ -16,6 +16,9 @@ from pipeprof.model.profile import Change
 
 __all__ = ["predict"]
 
+# Their effect does not hang on the stage's own time, which is not known where it is fused: it is its partner's then.
+_OF_SEVERAL_STAGES = frozenset({"cache", "move_cache", "prefetch", "enable_autotune", "nondeterministic", "shuffle_earlier"})
+
 
 def predict(analysis: Analysis, view: PipelineView, stage_id: str, change: Change) -> Prediction | None:
     """Predict a change of one stage; None where the evidence does not suffice.
@@ -25,7 +28,7 @@ def predict(analysis: Analysis, view: PipelineView, stage_id: str, change: Chang
     """
     stage = view.stage(stage_id)
     effect = EFFECTS.get(change.kind)
-    is_known = stage.busy_s_per_step is not None or change.kind == "cache"  # a fused stage's time is its partner's
+    is_known = stage.busy_s_per_step is not None or change.kind in _OF_SEVERAL_STAGES
     model = StepModel.of(analysis, view)
     if effect is None or not is_known or model is None:
         return None

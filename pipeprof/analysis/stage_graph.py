@@ -39,6 +39,21 @@ def consumer_of(pipeline: PipelineView, stage_id: str) -> StageView | None:
     return takers[0] if len(takers) == 1 else None
 
 
+def neighbours(pipeline: PipelineView, stage_id: str, first: str = "map") -> tuple[StageView, StageView] | None:
+    """Return two stages that follow each other directly, of which ``stage_id`` is one and the first makes ``first``'s elements.
+
+    None where the stage has no one neighbour, or the first of the two is another kind of stage.
+    """
+    stage = pipeline.stage(stage_id)
+    if stage.stage.op == first:
+        reader = consumer_of(pipeline, stage_id)
+        return None if reader is None else (stage, reader)
+    above = [view for view in pipeline.stages if view.id in stage.stage.inputs]
+    if len(above) != 1 or above[0].stage.op != first or consumer_of(pipeline, above[0].id) is not stage:
+        return None
+    return above[0], stage
+
+
 def elements_per_step(pipeline: PipelineView, view: StageView) -> float | None:
     """Return how many elements the stage itself makes for one step.
 

@@ -50,6 +50,8 @@ class Effect:
     rest_ratio: float | None = None  # of the unexplained time, what stays at least; as the explained does where None
     rest_kept: float = 1.0  # what stays at most
     start_kept: float = 1.0  # the same for the unexplained part of an epoch's start
+    no_fill: frozenset[str] = frozenset()  # stages that no longer work to fill a shuffle's buffer
+    buffer: int | None = None  # elements between the pipeline and the consumer, where that changes
 
 
 NO_CHANGE = Effect()
@@ -126,13 +128,14 @@ class StepModel:
         pipeline = self.consumer.pipeline_cpu_s
         beyond = (pipeline - counted).clip(min=0.0) * doubt.between("CPU of waiting threads that counts", *_HANDING)
         cpu_s = np.minimum(pipeline, counted) * effect.cpu_kept + beyond * effect.handing_kept
-        filling = np.maximum(self._slowest(whole, above=True), cpu_s / self.cores)
+        filling = np.maximum(self._slowest(whole, above=True), cpu_s * self._fill_cpu_share(effect) / self.cores)
         first_pass = np.sum([seconds for seconds, _, _ in whole], axis=0) if whole else 0.0 * cpu_s
         steps = self.consumer.epoch_steps
         boundary = self.fill_share * filling + first_pass / max(steps, 1.0)
         steady = self._steady(whole, cpu_s, effect, more)
         if self.fill_share > 0:
-            draining = self._steady(self._segments(effect, self.above_fill, more), 0.0 * cpu_s, effect, more)
+            rest = self._segments(effect, self.above_fill - effect.no_fill, more)
+            draining = self._steady(rest, cpu_s * (1 - self._fill_cpu_share(effect)), effect, more)
             steady = (1 - self.fill_share) * steady + self.fill_share * np.minimum(draining, steady)
         made = self._slowest(whole)
         return Loop(
@@ -141,13 +144,21 @@ class StepModel:
             slack_s=(steady - made).clip(min=0.0),
         )
 
+    def _fill_cpu_share(self, effect: Effect) -> float:
+        """Return the share of the pipeline's CPU seconds that still goes into filling, where stages were moved behind it."""
+        if not effect.no_fill:
+            return 1.0
+        busy = {key: self.view.stage(key).busy_s_per_step or 0.0 for key in self.above_fill}
+        whole = sum(busy.values())
+        return sum(busy[key] for key in self.above_fill - effect.no_fill) / whole if whole > 0 else 1.0
+
     def _segments(self, effect: Effect, without: frozenset[str], more: Readings) -> list[tuple[Readings, bool, bool]]:
         """Return each segment's seconds for a step, whether the consumer's thread does it, and whether it fills the shuffle."""
         found, loaded = [], 1 + more * self.consumer.others.busy_share
         for segment in self.view.segments:
             left = segment.busy_s_per_step + self._zero(effect.added_s.get(segment.index, 0.0))
             slots = self._slots(segment.slots, segment.stage_ids)
-            fills = any(stage_id in self.above_fill for stage_id in segment.stage_ids)
+            fills = any(stage_id in self.above_fill - effect.no_fill for stage_id in segment.stage_ids)
             for stage_id in segment.stage_ids:
                 busy = self.view.stage(stage_id).busy_s_per_step or 0.0
                 if stage_id in without:
@@ -155,7 +166,7 @@ class StepModel:
                 elif stage_id in effect.slots:
                     left = left - busy
                     own = self._zero(effect.busy_s.get(stage_id, busy)) / effect.slots[stage_id]
-                    found.append((own * loaded, False, stage_id in self.above_fill))
+                    found.append((own * loaded, False, stage_id in self.above_fill - effect.no_fill))
                 elif stage_id in effect.busy_s:
                     left = left - busy + effect.busy_s[stage_id]
             left = left.clip(min=0.0) * loaded
@@ -218,7 +229,7 @@ class StepModel:
         else:
             spread = doubt.between("spread of the production", 0.0, relative)
         gaps = doubt.steps("gaps", gap, self.consumer.gap_spread, _SIMULATED_STEPS)
-        return pace(gaps, doubt.steps("production", made, spread, _SIMULATED_STEPS), self.buffer)
+        return pace(gaps, doubt.steps("production", made, spread, _SIMULATED_STEPS), effect.buffer or self.buffer)
 
 
 def _carry(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeprof.cli import choosing
+from pipeprof.cli.run import parse_allowed
 from pipeprof.errors import UserError
 from pipeprof.store import DEFAULT_ROOT, find_run
 
@@ -24,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_name", metavar="RUN", nargs="?", help="a run's directory or its name (default: the newest)")
     parser.add_argument("--apply", action="store_true", help="write the changes into the files")
     parser.add_argument("--untried", action="store_true", help="also take safe changes that were not tried")
+    parser.add_argument(
+        "--allow",
+        metavar="KIND",
+        type=parse_allowed,
+        default=(),
+        help="also take confirmed changes that do this to the data: reorders",
+    )
     parser.add_argument(
         "--output", metavar="DIR", type=Path, default=DEFAULT_ROOT, help="where runs are kept (default: %(default)s/)"
     )
@@ -42,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeprof.diagnose import make_patch
 
     profile = directory.load()
-    made = make_patch(profile, choice, untried=arguments.untried)
+    made = make_patch(profile, choice, untried=arguments.untried, allow=arguments.allow)
     if not made.changes:
         hint = (
             "pipeprof report shows what was found" if arguments.untried else "--untried takes safe changes that were not tried"

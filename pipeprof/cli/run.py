@@ -16,9 +16,10 @@ from pathlib import Path
 from pipeprof.cli import choosing, reporting
 from pipeprof.errors import UserError
 from pipeprof.launch.supervisor import supervise
+from pipeprof.model.diagnosis import Safety
 from pipeprof.settings import Settings
 
-_OPTIONS_WITH_VALUE = frozenset({"--output", "--budget", "--json", "--sample-hz"}) | choosing.OPTIONS_WITH_VALUE
+_OPTIONS_WITH_VALUE = frozenset({"--output", "--budget", "--json", "--sample-hz", "--allow"}) | choosing.OPTIONS_WITH_VALUE
 _BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s|m|min)?")
 _FASTEST_HZ = 1000.0
 
@@ -33,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing; the files are written all the same")
     parser.add_argument("--no-trials", action="store_true", help="do not try the changes after the script")
     parser.add_argument("--no-replay-python", action="store_true", help="do not run Python functions and generators in trials")
+    parser.add_argument(
+        "--allow",
+        metavar="KIND",
+        type=parse_allowed,
+        default=defaults.allow,
+        help="also try changes that do this to the data: reorders (they are shown, not put into the patch)",
+    )
     parser.add_argument(
         "--budget",
         metavar="TIME",
@@ -77,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
         try_changes=not arguments.no_trials,
         replay_python=not arguments.no_replay_python,
+        allow=arguments.allow,
         budget_s=arguments.budget,
         sample_hz=arguments.sample_hz,
         html=not arguments.no_html,
@@ -117,6 +126,19 @@ def parse_budget(text: str) -> float:
     if found is None:
         raise UserError(f"--budget {text}: not a time", "write it as 90, 90s or 2m")
     return float(found["number"]) * (60.0 if found["unit"] in {"m", "min"} else 1.0)
+
+
+def parse_allowed(text: str) -> tuple[Safety, ...]:
+    """Return what changes may do to the data, from words with commas between them.
+
+    Raises:
+        UserError: one of them is nothing that can be allowed.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word != Safety.REORDERS:
+            raise UserError(f"--allow {word}: nothing that can be allowed", "write reorders")
+    return tuple(Safety(word) for word in dict.fromkeys(words))
 
 
 def parse_rate(text: str) -> float:

@@ -214,6 +214,8 @@ def _interval(value: float | None, low: float | None, high: float | None) -> Int
 def _standing(item: Recommendation) -> str:
     if item.trial.state is not TrialState.CONFIRMED or item.accepted:
         return ""
+    if item.safety is Safety.REORDERS and item.trial.elements is not ElementsState.UNCHECKED:
+        return "left out of the patch unless you ask for it: pipeprof fix --allow reorders"
     if item.trial.elements in {ElementsState.UNCHECKED, ElementsState.REORDERED}:
         return "left out of the patch: the data were not proven to stay the same"
     return "left out of the patch unless you ask for it"

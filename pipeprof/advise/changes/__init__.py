@@ -6,14 +6,38 @@ from collections.abc import Mapping
 
 from pipeprof.advise.changes.base import ChangeKind
 from pipeprof.advise.changes.cache import Cache
+from pipeprof.advise.changes.enable_autotune import EnableAutotune
+from pipeprof.advise.changes.filter_earlier import FilterEarlier
+from pipeprof.advise.changes.interleave import Interleave
+from pipeprof.advise.changes.limit_memory import LimitMemory
+from pipeprof.advise.changes.move_cache import MoveCache
+from pipeprof.advise.changes.nondeterministic import Nondeterministic
 from pipeprof.advise.changes.parallel_calls import ParallelCalls
+from pipeprof.advise.changes.prefetch import Prefetch
+from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
+from pipeprof.advise.changes.skip_earlier import SkipEarlier
 from pipeprof.advise.changes.thread_pool import ThreadPool
 from pipeprof.advise.changes.vectorize import Vectorize
 from pipeprof.errors import TrialError
 
 __all__ = ["KINDS", "ChangeKind", "find_change"]
 
-KINDS: Mapping[str, ChangeKind] = {change.kind: change for change in (ParallelCalls(), ThreadPool(), Cache(), Vectorize())}
+_ALL: tuple[ChangeKind, ...] = (
+    ParallelCalls(),
+    ThreadPool(),
+    Prefetch(),
+    Cache(),
+    MoveCache(),
+    Vectorize(),
+    FilterEarlier(),
+    SkipEarlier(),
+    ShuffleEarlier(),
+    Interleave(),
+    Nondeterministic(),
+    EnableAutotune(),
+    LimitMemory(),
+)
+KINDS: Mapping[str, ChangeKind] = {change.kind: change for change in _ALL}
 
 
 def find_change(name: str) -> ChangeKind:

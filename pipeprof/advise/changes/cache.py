@@ -60,7 +60,7 @@ class Cache:
 
         graph = replayable.copy_graph()
         node = find_node(graph, node_names, stage_id)
-        _refuse(graph, node.name)
+        refuse_freezing(graph, node.name)
         resource = graphs.add_node(graph, "AnonymousMemoryCache")
         path = graphs.add_constant(graph, b"", tf.string)
         cache = graphs.add_node(graph, "CacheDatasetV2", [node.name, path, resource.name])
@@ -69,7 +69,12 @@ class Cache:
         return replayable.with_graph(graph)
 
 
-def _refuse(graph: Any, name: str) -> None:
+def refuse_freezing(graph: Any, name: str) -> None:
+    """Make sure that what a node gives may be kept for later epochs.
+
+    Raises:
+        TrialError: it must be new at each epoch, or never ends.
+    """
     draws = random_ops(graph, name)
     if draws:
         raise TrialError(f"a cache here would freeze randomness ({', '.join(draws)})")

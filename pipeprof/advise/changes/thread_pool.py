@@ -7,9 +7,10 @@ A blocking function (storage, network, Python that waits) is capped by TensorFlo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any  # protocol buffers of TensorFlow carry no types
 
-from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, integer
+from pipeprof.advise.changes.pipeline_options import with_option
 from pipeprof.advise.replayable import Replayable
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
@@ -40,17 +41,11 @@ class ThreadPool:
         Raises:
             TrialError: the size is no positive number.
         """
-        from tensorflow.core.framework import dataset_options_pb2
-
         size = integer(params, "private_threadpool_size")
         if size < 1:
             raise TrialError("private_threadpool_size must be positive")
-        graph = replayable.copy_graph()
-        last = graphs.output_name(graph)
-        options = dataset_options_pb2.Options()
-        options.threading_options.private_threadpool_size = size
-        node = graphs.add_node(graph, "OptionsDataset", [last])
-        node.attr["serialized_options"].s = options.SerializeToString()
-        graphs.copy_element_types(graph, last, node)
-        graphs.redirect(graph, last, node.name, keep=[node.name])
-        return replayable.with_graph(graph)
+
+        def fill(options: Any) -> None:
+            options.threading_options.private_threadpool_size = size
+
+        return with_option(replayable, fill)

@@ -13,10 +13,11 @@ from typing import Any  # TensorFlow's datasets and graphs carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, find_node, stage_label
+from pipeprof.advise.changes.python_stage import cut_at, python_stage
 from pipeprof.advise.digest import digest, equal_within_rounding, flatten
 from pipeprof.advise.neutralise import is_random, neutralise
 from pipeprof.advise.python_state import PYTHON_OPS
-from pipeprof.advise.replayable import Replayable, first_line, python_datasets
+from pipeprof.advise.replayable import Replayable, first_line
 from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
 from pipeprof.capture.elementwise import why_not_elementwise
@@ -69,7 +70,7 @@ class Vectorize:
         few = _few_records(replayable, site)
         if not _compare_on_elements(few, site) and not _compare_on_elements(replayable, site):
             raise TrialError("there is no element to compare the function on")
-        batches = _cut(few, site.source, site.source_spec).batch(site.batch_size, drop_remainder=site.drop_remainder)
+        batches = cut_at(few, site.source, site.source_spec).batch(site.batch_size, drop_remainder=site.drop_remainder)
         mapped = _call_on_batches(batches, site)
         _refuse_changed_spec(site, mapped.element_spec, few)
         _swap(graph, mapped, site)
@@ -113,18 +114,8 @@ def _find_site(replayable: Replayable, graph: Any, node: Any) -> _Site:
     size, drop = (graphs.constant_value(nodes.get(text)) for text in (readers[0].input[1], readers[0].input[-1]))
     if not isinstance(size, int) or not isinstance(drop, bool):
         raise TrialError("the batch size is not a constant")
-    python_map = _python_map(replayable, node.attr["f"].func.name)
+    python_map = python_stage(replayable, node.attr["f"].func.name)
     return _Site(node, readers[0], graphs.node_name(node.input[0]), python_map, size, drop)
-
-
-def _python_map(replayable: Replayable, name: str) -> Any:
-    for dataset in python_datasets(replayable.dataset):
-        wrapper = getattr(dataset, "_map_func", None)
-        function = getattr(wrapper, "function", None)
-        own = getattr(function, "name", "")
-        if (own.decode() if isinstance(own, bytes) else own) == name and callable(getattr(wrapper, "_func", None)):
-            return dataset
-    raise TrialError("the Python function of the map is not at hand any more")
 
 
 def _refuse_function(graph: Any, site: _Site) -> None:
@@ -157,17 +148,11 @@ def _compare_on_elements(replayable: Replayable, site: _Site) -> bool:
     """
     still = replayable.with_graph(neutralise(replayable.graph).graph)
     for size in _CHECKED_BATCHES:
-        plain = _cut(still, site.map_node.name, site.python_map.element_spec).take(_CHECKED_ELEMENTS).batch(size)
-        swapped = _call_on_batches(_cut(still, site.source, site.source_spec).take(_CHECKED_ELEMENTS).batch(size), site)
+        plain = cut_at(still, site.map_node.name, site.python_map.element_spec).take(_CHECKED_ELEMENTS).batch(size)
+        swapped = _call_on_batches(cut_at(still, site.source, site.source_spec).take(_CHECKED_ELEMENTS).batch(size), site)
         if not _equal_elements(plain, swapped, size):
             return False
     return True
-
-
-def _cut(replayable: Replayable, name: str, spec: Any) -> Any:
-    graph = replayable.copy_graph()
-    graphs.set_output(graph, name)
-    return replayable.with_graph(graph, spec).load()
 
 
 def _call_on_batches(batches: Any, site: _Site) -> Any:
@@ -218,7 +203,7 @@ def _swap(graph: Any, mapped: Any, site: _Site) -> None:
 def _refuse_changed_spec(site: _Site, spec: Any, replayable: Replayable) -> None:
     import tensorflow as tf
 
-    mapped = _cut(replayable, site.map_node.name, site.python_map.element_spec)
+    mapped = cut_at(replayable, site.map_node.name, site.python_map.element_spec)
     before = mapped.batch(site.batch_size, drop_remainder=site.drop_remainder).element_spec
     try:
         tf.nest.assert_same_structure(before, spec)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import libcst as cst
 from libcst.metadata import Assignment
 
-from pipeprof.advise.edits.chains import chain_root
+from pipeprof.advise.edits.chains import chain_down, chain_root, method, next_call
 from pipeprof.advise.edits.document import Document, Statement
 
 
@@ -68,6 +68,21 @@ def is_passed_on(document: Document, name: str, start: Statement, end: Statement
             if step is None or step.target != name or step.root != name:
                 return False
     return True
+
+
+def is_followed_by(document: Document, call: cst.Call, name: str) -> bool:
+    """Whether the next stage is made by this method: in the chain, or in the next statement on the same name."""
+    following = next_call(document, call)
+    if following is not None:
+        return method(following) == name
+    step = step_of(document, call)
+    if step is None or step.value is not call:
+        return False
+    _, after = document.siblings(step.statement)
+    next_step = None if after is None else Step.read(after)
+    if next_step is None or next_step.root != step.target or not isinstance(next_step.value, cst.Call):
+        return False
+    return method(list(chain_down(next_step.value))[-1]) == name
 
 
 def _is_around(document: Document, outer: Statement, inner: Statement) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import libcst as cst
 
-from pipeprof.advise.edits.assignments import Step, step_of
-from pipeprof.advise.edits.chains import append_call, chain_down, described, method, next_call, require_dataset
+from pipeprof.advise.edits.assignments import is_followed_by
+from pipeprof.advise.edits.chains import append_call, described, method, require_dataset
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.source_text import RefusalError
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree, wrap_call
@@ -26,7 +26,7 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
     """
     (call,) = calls
     require_dataset(document, call)
-    if method(call) == _NAME or _is_cached(document, call):
+    if method(call) == _NAME or is_followed_by(document, call, _NAME):
         raise RefusalError(f"{described(call)} is already followed by .cache()")
     filename = params.get("filename")
     argument = _literal(filename) if isinstance(filename, str) and filename else ""
@@ -36,21 +36,6 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
         wrap_call(tree.call(end), _NAME, argument)
 
     return Rewrite(splices=(append_call(document, call, f"{_NAME}({argument})"),), expect=expect)
-
-
-def _is_cached(document: Document, call: cst.Call) -> bool:
-    """Whether the next stage is a cache: in the chain, or in the next statement on the same name."""
-    following = next_call(document, call)
-    if following is not None:
-        return method(following) == _NAME
-    step = step_of(document, call)
-    if step is None or step.value is not call:
-        return False
-    _, after = document.siblings(step.statement)
-    next_step = None if after is None else Step.read(after)
-    if next_step is None or next_step.root != step.target or not isinstance(next_step.value, cst.Call):
-        return False
-    return method(list(chain_down(next_step.value))[-1]) == _NAME
 
 
 def _literal(text: str) -> str:

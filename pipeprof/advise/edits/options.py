@@ -1,4 +1,4 @@
-"""Finds the ``tf.data.Options()`` that a function already makes for one pipeline, and the thread pool size set on it.
+"""Finds the ``tf.data.Options()`` that a function already makes for one pipeline, and the value of one option set on it.
 
 Options count as a pipeline's own only when the function uses them for it alone: made once, given to exactly one
 ``with_options`` call on that pipeline, and otherwise only written to. Everything else is left to its owner.
@@ -17,8 +17,6 @@ from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.names import OPTIONS, Place, meaning
 from pipeprof.advise.edits.source_text import RefusalError
 
-SIZE = "threading.private_threadpool_size"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnOptions:
@@ -26,14 +24,19 @@ class OwnOptions:
 
     name: str
     made_by: Step
-    size: cst.BaseExpression | None  # the value that its thread pool size is set to
+    value: cst.BaseExpression | None  # what the option is set to
 
 
-def own_options(document: Document, call: cst.Call) -> OwnOptions | None:
+def own_options(document: Document, call: cst.Call, option: str) -> OwnOptions | None:
     """Return the options of the pipeline that ``call`` is a stage of, where it has its own.
 
+    Args:
+        document: the file.
+        call: a stage of the pipeline.
+        option: the path of an attribute: ``threading.private_threadpool_size``.
+
     Raises:
-        RefusalError: their thread pool size is set more than once.
+        RefusalError: the option is set more than once.
     """
     for applied in document.nodes(cst.Call):
         name = _options_name(applied)
@@ -42,12 +45,12 @@ def own_options(document: Document, call: cst.Call) -> OwnOptions | None:
         step = _made_by(document, applied, name)
         if step is None:
             continue
-        sizes = _sizes(document, applied, name)
-        if sizes is None:
+        values = _values(document, applied, name, option)
+        if values is None:
             continue
-        if len(sizes) > 1:
-            raise RefusalError(f"{name}.{SIZE} is set more than once")
-        return OwnOptions(name=name, made_by=step, size=sizes[0] if sizes else None)
+        if len(values) > 1:
+            raise RefusalError(f"{name}.{option} is set more than once")
+        return OwnOptions(name=name, made_by=step, value=values[0] if values else None)
     return None
 
 
@@ -108,12 +111,12 @@ def _visible(document: Document, node: cst.CSTNode, name: str) -> set[BaseAssign
     return set() if scope is None else set(scope[name])
 
 
-def _sizes(document: Document, applied: cst.Call, name: str) -> list[cst.BaseExpression] | None:
-    """Return the values set as thread pool size; None where the options are used for anything else too."""
+def _values(document: Document, applied: cst.Call, name: str, option: str) -> list[cst.BaseExpression] | None:
+    """Return the values that the option is set to; None where the options are used for anything else too."""
     bindings = _visible(document, applied, name)
     if name in document.hidden_names and any(isinstance(binding.scope, GlobalScope) for binding in bindings):
         return None
-    sizes: list[cst.BaseExpression] = []
+    values: list[cst.BaseExpression] = []
     for node in document.nodes(cst.Name):
         if node.value != name or _visible(document, node, name) != bindings or node is applied.args[0].value:
             continue
@@ -124,11 +127,11 @@ def _sizes(document: Document, applied: cst.Call, name: str) -> list[cst.BaseExp
         if written is None:
             return None
         path, value = written
-        if path == SIZE:
-            sizes.append(value)
-        elif path == SIZE.partition(".")[0]:
+        if path == option:
+            values.append(value)
+        elif path == option.partition(".")[0]:
             return None
-    return sizes
+    return values
 
 
 def _written_attribute(document: Document, name: cst.Name) -> tuple[str, cst.BaseExpression] | None:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import libcst as cst
 
+from pipeprof.advise.edits.arguments import added_argument, given_argument, require_visible_arguments
 from pipeprof.advise.edits.chains import described, is_class, method
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.names import AUTOTUNE, Place, meaning, spelling
-from pipeprof.advise.edits.source_text import NEWLINE, RefusalError, Splice
+from pipeprof.advise.edits.source_text import RefusalError, Splice
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree, expression
 
 _NAME = "num_parallel_calls"
@@ -34,9 +35,9 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
     (call,) = calls
     _check_call(document, call)
     value = (spelling(document, AUTOTUNE, Place.of(document, call)) or "-1") if wanted == _AUTOTUNE_VALUE else str(wanted)
-    index = _given(call)
+    index = given_argument(call, _NAME, _POSITIONS[method(call)])
     if index is None:
-        splices = _added(document, call, f"{_NAME}={value}")
+        splices = added_argument(document, call, f"{_NAME}={value}")
     else:
         present = call.args[index].value
         if _value(document, present) == wanted:
@@ -64,25 +65,11 @@ def _check_call(document: Document, call: cst.Call) -> None:
         raise RefusalError(f"{described(call)} takes no {_NAME}")
     if is_class(document, call.func.value):
         raise RefusalError(f"{described(call)} is called on the class, not on a dataset")
-    if not call.args:
-        raise RefusalError(f"{described(call)} has no arguments")
+    require_visible_arguments(document, call, _NAME)
     for argument in call.args:
-        if argument.star:
-            raise RefusalError(f"{described(call)} takes {document.code(argument)}, so its {_NAME} cannot be seen")
         is_true = isinstance(argument.value, cst.Name) and argument.value.value == "True"
         if argument.keyword is not None and argument.keyword.value == "synchronous" and is_true:
             raise RefusalError(f"{described(call)} has synchronous=True, which excludes {_NAME}")
-
-
-def _given(call: cst.Call) -> int | None:
-    """Return the index of the argument that sets ``num_parallel_calls``."""
-    for index, argument in enumerate(call.args):
-        if argument.keyword is None:
-            if index == _POSITIONS[method(call)]:
-                return index
-        elif argument.keyword.value == _NAME:
-            return index
-    return None
 
 
 def _value(document: Document, node: cst.BaseExpression) -> int | None:
@@ -94,26 +81,3 @@ def _value(document: Document, node: cst.BaseExpression) -> int | None:
         return None if inner is None else -inner
     name = meaning(document, node, Place.of(document, node)) or ""
     return _AUTOTUNE_VALUE if name.endswith(".AUTOTUNE") else None  # TensorFlow's own, or one passed on by another module
-
-
-def _added(document: Document, call: cst.Call, argument: str) -> tuple[Splice, ...]:
-    """Return the splices that add an argument behind the last one: on its own line where the last one has its own."""
-    last = call.args[-1]
-    end = document.end(last)
-    comma = last.comma if isinstance(last.comma, cst.Comma) else None
-    line_start = document.lines.line_start(document.start(last))
-    indent = document.text[line_start : document.start(last)]
-    tail = document.text[end : document.end(call) - 1]
-    if not indent.strip(" \t") and (NEWLINE.search(tail) or len(call.args) > 1):
-        behind = end + len(tail.rstrip())
-        line = f"{document.newline_at(line_start)}{indent}{argument}"
-        if comma is not None:
-            return (_insertion(behind, f"{line},"),)
-        return (_insertion(end, f",{line}"),) if behind == end else (_insertion(end, ","), _insertion(behind, line))
-    if comma is not None:
-        return (_insertion(document.end(comma), f" {argument},"),)
-    return (_insertion(end, f", {argument}"),)
-
-
-def _insertion(at: int, text: str) -> Splice:
-    return Splice(start=at, end=at, text=text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -110,14 +111,73 @@ def test_parallel_calls_hold_one_element_each():
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_every_title_is_a_short_imperative(kind):
-    title = KINDS[kind].title(_view(_function()), "s1", {"num_parallel_calls": -1, "private_threadpool_size": 16})
+    params = {"num_parallel_calls": -1, "private_threadpool_size": 16, "ram_budget": 2_000_000_000}
+    title = KINDS[kind].title(_view(_function()), "s1", params)
 
-    assert title.split()[0] in {"Run", "Give", "Cache", "Batch"}
+    assert title.split()[0] in {
+        "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read"
+    }  # fmt: skip
     assert len(title) <= 90
-    assert kind == "thread_pool" or "map(decode)" in title
+    assert ("map(decode)" in title) is (kind in {"parallel_calls", "cache", "vectorize", "interleave"})
 
 
 def test_the_kinds_can_be_asked_without_loading_tensorflow():
     code = "import sys, pipeprof.advise.changes; sys.exit('tensorflow' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _moved(op: str, function: StageFunction | None = None, **facts) -> PipelineView:
+    """A map s1, and behind it a stage s2 of this op."""
+    view = _view(function, **facts)
+    behind = WrittenStage(id="s2", op=op, class_name=f"_{op.title()}Dataset", inputs=("s1",))
+    stage = StageView(stage=Stage(id="s2", op=op, executed_as=op.title(), inputs=("s1",)), written=behind, executed=())
+    record = replace(view.record, output="s2", written=(*view.record.written, behind))
+    return PipelineView(record=record, stages=(*view.stages, stage))
+
+
+@pytest.mark.parametrize("kind", ["prefetch", "enable_autotune", "limit_memory"])
+def test_buffers_and_their_sizes_change_no_element(kind):
+    assert _safety(kind, _view(_function(random_ops=("RandomUniform",), has_op_seed=True)), ram_budget=1) is Safety.SAFE
+
+
+@pytest.mark.parametrize("kind", ["nondeterministic", "interleave"])
+def test_what_changes_the_order_says_so(kind):
+    safety, caution = find_change(kind).safety(_view(_function()), "s1", {})
+
+    assert safety is Safety.REORDERS
+    assert caution
+
+
+@pytest.mark.parametrize(("kind", "op"), [("skip_earlier", "skip"), ("skip_earlier", "shard"), ("shuffle_earlier", "shuffle")])
+@pytest.mark.parametrize(
+    ("function", "settings", "expected"),
+    [
+        (_function(), {}, Safety.SAFE),
+        (_function(python_ops=("PyFunc",)), {}, Safety.SAFE),
+        (_function(random_ops=("RandomUniform",)), {}, Safety.SAFE),
+        (_function(random_ops=("RandomUniform",)), {"global_seed_set": True}, Safety.CHANGES_DATA),
+        (_function(random_ops=("RandomUniform",), has_op_seed=True), {}, Safety.CHANGES_DATA),
+        (_function(random_ops=("RngReadAndSkip",)), {}, Safety.CHANGES_DATA),
+        (_function(assigns_variables=True), {}, Safety.CHANGES_DATA),
+    ],
+)
+def test_moving_a_stage_before_a_map_is_safe_unless_its_draws_are_seeded(kind, op, function, settings, expected):
+    view = _moved(op, function, **settings)
+
+    assert {find_change(kind).safety(view, stage_id, {})[0] for stage_id in ("s1", "s2")} == {expected}
+    assert "map(decode)" in find_change(kind).title(view, "s2", {})
+
+
+def test_a_cache_that_is_moved_behind_a_take_is_a_cache_and_one_before_draws_changes_the_data():
+    cut_short = _moved("take")
+    cache = replace(cut_short.stages[1], stage=replace(cut_short.stages[1].stage, op="cache"))
+    cut_short = replace(cut_short, stages=(cut_short.stages[0], cache, cut_short.stages[2]))
+    frozen = _moved("cache", _function(random_ops=("RandomUniform",)))
+
+    kind = find_change("move_cache")
+
+    assert kind.safety(cut_short, "s1", {})[0] is Safety.USES_MEMORY
+    assert kind.title(cut_short, "s1", {}) == "Let the cache fill: put take() before it"
+    assert kind.safety(frozen, "s2", {})[0] is Safety.CHANGES_DATA
+    assert kind.title(frozen, "s2", {}) == "Move the cache before map(decode), so that each epoch draws anew"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeprof.advise.recommend import recommend
+from pipeprof.advise.recommend import _MAKERS, recommend
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
@@ -87,3 +87,49 @@ def test_a_map_is_swapped_with_its_batch_mechanically_only_where_it_is_proven() 
     assert (proven.change.kind, proven.safety) == ("vectorize", Safety.SAFE)
     assert (unproven.change.kind, unproven.safety, unproven.predicted) == ("rewrite_for_batches", Safety.MANUAL, None)
     assert unproven.title == "Rewrite this function for whole batches, then batch before it"
+
+
+def test_a_change_of_the_order_is_never_accepted_unasked_even_where_the_order_was_seen_to_stay() -> None:
+    scene = SLOW.but(stages=(SLOW.stages[0], replace(SLOW.stages[1], busy_s=0.036), SLOW.stages[2]))
+    trial = replace(
+        cache_trial(elements=ElementsState.IDENTICAL), id="parallel_calls-p0-s1", change=Change(kind="parallel_calls")
+    )
+    analysis = with_trials(trial, scene=scene)
+    view = analysis.pipelines[0]
+    free = replace(analysis, pipelines=(replace(view, record=replace(view.record, deterministic=False)),))
+    finding = next(item for item in judge(analysis).findings if item.stage_id == "s1")
+
+    accepted = {
+        name: recommend(item, [replace(finding, code="PP201")])[0] for name, item in (("ordered", analysis), ("free", free))
+    }
+
+    assert (accepted["ordered"].safety, accepted["ordered"].accepted) == (Safety.SAFE, True)
+    assert (accepted["free"].safety, accepted["free"].accepted) == (Safety.REORDERS, False)
+    assert accepted["free"].trial.state is TrialState.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (("map", "cache", "take"), "move_cache"),
+        (("map", "cache", "batch"), "place_cache"),
+    ],
+)
+def test_a_cache_is_moved_mechanically_only_where_its_neighbour_is_in_the_way(kinds: tuple[str, ...], expected: str) -> None:
+    scene = Scene(stages=(stage("from_tensor_slices"), *(stage(op) for op in kinds), stage("prefetch", segment=0)))
+    analysis = scene.analysis()
+    finding = judge(SLOW.analysis()).findings[0]
+
+    (item,) = recommend(analysis, [replace(finding, code="PP403", stage_id="s2", pipeline_id="p0", evidence=())])
+
+    assert item.change.kind == expected
+    assert item.title == "Let the cache fill: put take() before it"
+
+
+def test_a_change_of_the_whole_pipeline_is_recommended_once_whichever_stages_lead_to_it(monkeypatch) -> None:
+    monkeypatch.setitem(_MAKERS, "PP206", lambda _finding: Change(kind="nondeterministic"))
+    finding = replace(judge(SLOW.analysis()).findings[0], code="PP206", pipeline_id="p0")
+
+    found = recommend(SLOW.analysis(), [replace(finding, stage_id=stage_id) for stage_id in ("s1", "s2")])
+
+    assert [(item.change.kind, item.findings) for item in found] == [("nondeterministic", ("PP206",))]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.search import Search
-from pipeprof.model.profile import TrialState
+from pipeprof.advise.trial import TrialOutcome
+from pipeprof.model.diagnosis import Recommendation, Safety, Trial
+from pipeprof.model.profile import Change, TrialRecord, TrialState
 from pipeprof.settings import Settings
 from tests.support.builders import Scene, python_calls, python_function, stage
 
@@ -28,3 +35,90 @@ def test_work_to_be_done_by_hand_says_so_whatever_the_replay_shows() -> None:
     (record,) = [event.trial for event in events]
     assert record.change.kind == "replace_python"
     assert (record.state, record.reason) == (TrialState.NOT_TRIED, "it cannot be made mechanically: it changes your own code")
+
+
+def kept_search(events: list[Any], state: TrialState, monkeypatch: pytest.MonkeyPatch) -> tuple[Search, Any, list[Any]]:
+    """A search that has confirmed two changes, and whose trial of both together ends in ``state``."""
+    analysis = PYTHON.analysis()
+    records = tuple(
+        TrialRecord(
+            id=name, pipeline_id="p0", stage_id="s0", change=Change(kind="prefetch"), state=TrialState.CONFIRMED, reason=""
+        )
+        for name in ("first", "second")
+    )
+    profile = replace(analysis.profile, trials=records)
+    tried: list[Any] = []
+
+    def trial(baseline: Any, candidate: Any, *_rest: Any) -> TrialOutcome:
+        tried.append((baseline, candidate))
+        return TrialOutcome(state=state, reason="")
+
+    monkeypatch.setattr("pipeprof.advise.search.run_trial", trial)
+    bench = SimpleNamespace(
+        view=analysis.pipelines[0],
+        plan=TrialPlan(gaps=(0.01,), cores=2),
+        noise=None,
+        kept=["first", "second"],
+        current=SimpleNamespace(load="changed"),
+    )
+    return Search(profile, {}, Settings(), events.append), bench, tried
+
+
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [
+        (TrialState.CONFIRMED, {"second": TrialState.CONFIRMED}),
+        (TrialState.NO_DIFFERENCE, {"second": TrialState.CONFIRMED}),
+        (TrialState.WORSE, {"second": TrialState.WORSE}),
+    ],
+)
+def test_changes_that_are_slower_together_than_the_pipeline_as_it_was_are_taken_back_to_the_first(
+    state: TrialState, left: dict[str, TrialState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Any] = []
+    search, bench, tried = kept_search(events, state, monkeypatch)
+
+    search._check_together(bench, SimpleNamespace(load="original"))  # type: ignore[arg-type]
+
+    assert tried == [("original", "changed")]
+    assert {event.trial.id: event.trial.state for event in events} == left
+
+
+def test_one_change_alone_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Any] = []
+    search, bench, tried = kept_search(events, TrialState.WORSE, monkeypatch)
+    bench.kept.remove("second")
+
+    search._check_together(bench, SimpleNamespace(load="original"))  # type: ignore[arg-type]
+
+    assert (events, tried) == ([], [])
+
+
+def recommended(safety: Safety) -> Recommendation:
+    return Recommendation(
+        id="x", findings=("PP206",), change=Change(kind="nondeterministic"), title="t", safety=safety,
+        caution="the order changes", pipeline_id="p0", stage_id="s0", trial=Trial(state=TrialState.NOT_TRIED, reason=""),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("safety", "allow", "why"),
+    [
+        (Safety.SAFE, (), ""),
+        (Safety.USES_MEMORY, (), ""),
+        (
+            Safety.REORDERS,
+            (),
+            "it is not tried without being asked for (--allow reorders tries it): the order changes",
+        ),
+        (Safety.REORDERS, (Safety.REORDERS,), ""),
+        (Safety.CHANGES_DATA, (Safety.REORDERS,), "it is not tried without being asked for: the order changes"),
+    ],
+)
+def test_a_change_that_reorders_is_tried_only_when_that_was_allowed(
+    safety: Safety, allow: tuple[Safety, ...], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bench, _ = kept_search([], TrialState.WORSE, monkeypatch)
+    search = Search(PYTHON.analysis().profile, {}, Settings(allow=allow), lambda _event: None)
+
+    assert search._why_not(recommended(safety), bench) == why

@@ -270,7 +270,7 @@ def test_the_same_evidence_gives_the_same_prediction() -> None:
 def test_a_kind_of_change_without_a_model_has_no_prediction() -> None:
     analysis = SLOW_MAP.analysis()
 
-    assert predict(analysis, analysis.pipelines[0], "s1", Change(kind="shuffle_earlier")) is None
+    assert predict(analysis, analysis.pipelines[0], "s1", Change(kind="limit_memory")) is None
 
 
 def test_a_stage_that_was_not_measured_has_no_prediction() -> None:

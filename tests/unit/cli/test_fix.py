@@ -34,7 +34,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     """Return a function that keeps a run with a slow random map on line 4 of train.py, and returns that file."""
     monkeypatch.chdir(tmp_path)
 
-    def keep(*trials: TrialRecord) -> Path:
+    def keep(*trials: TrialRecord, **facts: object) -> Path:
         script = tmp_path / "train.py"
         script.write_text(BEFORE)
         slow = stage("map", 0.036, function=random_function())
@@ -70,7 +70,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
             replace(
                 profile,
                 run=replace(profile.run, id=run.id, sources=(source,), working_directory=str(tmp_path)),
-                pipelines=(replace(record, written=written, executed=executed, loop=loop),),
+                pipelines=(replace(record, written=written, executed=executed, loop=loop, **facts),),
                 trials=trials,
             )
         )
@@ -144,3 +144,15 @@ def test_a_file_that_changed_since_is_refused_and_nothing_is_written(
     seen = capsys.readouterr().err
     assert "train.py was changed since it was captured" in seen
     assert len(seen.splitlines()) == 1
+
+
+def test_a_confirmed_change_of_the_order_is_written_only_when_that_is_allowed(
+    kept: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept(confirmed(elements=ElementsState.REORDERED), deterministic=False)
+
+    refused = main(["fix"])
+    assert (refused, "no change of this run was confirmed" in capsys.readouterr().err) == (2, True)
+
+    assert main(["fix", "--allow", "reorders"]) == 0
+    assert "+dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)" in capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 from pipeprof.cli import run
 from pipeprof.cli.main import Parser
 from pipeprof.errors import UserError
+from pipeprof.model.diagnosis import Safety
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def test_everything_after_the_script_is_the_scripts(typed: str, options: str, co
 
 
 def test_options_with_a_value_are_the_ones_the_parser_knows(parser: Parser) -> None:
-    for option in ("--output", "--budget", "--json", "--sample-hz"):
-        value = "5"
+    for option in ("--output", "--budget", "--json", "--sample-hz", "--allow"):
+        value = "reorders" if option == "--allow" else "5"
         assert run.split([option, value, "s.py"]) == ([option, value], ["s.py"])
         assert parser.parse_args([option, value])
     for option in ("--quiet", "--no-trials", "--no-replay-python", "--no-html"):
@@ -85,3 +86,16 @@ def test_a_json_file_in_a_directory_that_is_there_is_no_mistake(tmp_path: Path) 
     run.check_target(tmp_path / "d.json")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"), [("reorders", (Safety.REORDERS,)), ("", ()), (" reorders,reorders ", (Safety.REORDERS,))]
+)
+def test_what_changes_may_do_is_said_in_words(text: str, allowed: tuple[Safety, ...]) -> None:
+    assert run.parse_allowed(text) == allowed
+
+
+@pytest.mark.parametrize("text", ["safe", "changes-data", "reorder", "reorders,all"])
+def test_nothing_else_can_be_allowed(text: str) -> None:
+    with pytest.raises(UserError, match="nothing that can be allowed"):
+        run.parse_allowed(text)

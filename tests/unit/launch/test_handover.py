@@ -13,6 +13,7 @@ import pytest
 from pipeprof.choice import Choice
 from pipeprof.launch import handover
 from pipeprof.launch.handover import BOOT_FILE, Order, command_line, receive
+from pipeprof.model.diagnosis import Safety
 from pipeprof.settings import Settings
 
 
@@ -23,7 +24,12 @@ def test_order_survives_the_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "entry_of_the_test", entry)
     monkeypatch.setattr(handover, "die_with_parent", lambda _parent, _number: True)
     settings = Settings(
-        output_root=Path("a b"), json_path=Path("/x/\udcff"), choice=Choice(select=("PP201",)), budget_s=1.5, quiet=True
+        output_root=Path("a b"),
+        json_path=Path("/x/\udcff"),
+        choice=Choice(select=("PP201",)),
+        allow=(Safety.REORDERS,),
+        budget_s=1.5,
+        quiet=True,
     )
     order = Order(
         run_path=Path("/runs/1"),
