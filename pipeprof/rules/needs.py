@@ -13,6 +13,7 @@ from pipeprof.analysis.alone import is_alone
 from pipeprof.analysis.sources import compare_sources
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import InputBound
+from pipeprof.model.profile import TrialRecord
 from pipeprof.rules.python_work import runs_python
 
 
@@ -29,6 +30,7 @@ class Need(StrEnum):
     PROCESS_CPU = "CPU time of the process"
     MEMORY = "memory in use and its limit"
     PYTHON_CALLS = "time inside Python functions"
+    SCALING = "the rate at fixed numbers of calls"
 
 
 def find_missing(analysis: Analysis, need: Need) -> str:
@@ -97,6 +99,19 @@ def _two_sources(analysis: Analysis) -> str:
     return "" if known else "no trace window was taken beside TensorFlow's counters, or it held too few elements"
 
 
+def _scaling(analysis: Analysis) -> str:
+    train = analysis.train
+    if train is not None and (train.record.scaling or any(is_trial_of_calls(item) for item in analysis.profile.trials)):
+        return ""
+    return "no fixed number of calls was tried beside AUTOTUNE's choice; pipeprof bench does"
+
+
+def is_trial_of_calls(trial: TrialRecord) -> bool:
+    """Tell whether a trial gave a stage a fixed number of calls."""
+    calls = trial.change.params.get("num_parallel_calls")
+    return trial.change.kind == "parallel_calls" and isinstance(calls, int) and calls > 0
+
+
 _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PIPELINES: _pipelines,
     Need.TRAINING: _training,
@@ -108,4 +123,5 @@ _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PROCESS_CPU: _process_cpu,
     Need.MEMORY: _memory,
     Need.PYTHON_CALLS: _python_calls,
+    Need.SCALING: _scaling,
 }
