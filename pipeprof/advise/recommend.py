@@ -22,6 +22,12 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
+    "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
+    "prefetch": "End the pipeline with prefetch(tf.data.AUTOTUNE)",
+    "interleave": "Read several files at once",
+    "nondeterministic": "Take elements in the order in which they are finished",
+    "enable_autotune": "Leave AUTOTUNE on",
+    "limit_memory": "Hold fewer elements",
 }
 _TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
@@ -156,6 +162,11 @@ def _parallel_calls(finding: Finding) -> Change | None:
     return Change(kind="parallel_calls", params={"num_parallel_calls": -1})
 
 
+def _fixed_calls(finding: Finding) -> Change | None:
+    best = _evidence(finding, "calls_best")
+    return None if best is None else Change(kind="parallel_calls", params={"num_parallel_calls": round(float(best))})
+
+
 def _thread_pool(finding: Finding) -> Change | None:
     wanted = _evidence(finding, "wanted_threads")
     return None if wanted is None else Change(kind="thread_pool", params={"private_threadpool_size": round(float(wanted))})
@@ -183,6 +194,15 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
     "PP203": _parallel_calls,
+    "PP204": _parallel_calls,
+    "PP205": _of_kind("interleave"),
+    "PP206": _of_kind("nondeterministic"),
+    "PP207": _of_kind("enable_autotune"),
+    "PP208": _fixed_calls,
+    "PP209": _of_kind("synchronous"),
+    "PP301": _of_kind("prefetch"),
+    "PP302": _of_kind("prefetch"),
+    "PP303": _of_kind("limit_memory"),
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP403": _of_kind("move_cache"),
