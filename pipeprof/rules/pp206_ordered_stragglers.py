@@ -1,8 +1,8 @@
 """PP206: finished elements wait behind a slow one, because their order is kept.
 
 The one idea: where training waits although the stages are fast enough on average, and a parallel stage has finished elements
-lying ready all the while, what is waited for is the one element whose turn it is. A map fused with its batch is left alone:
-there TensorFlow fills the batch in any order already.
+lying ready all the while, what is waited for is the one element whose turn it is. A map fused with its batch is left alone,
+since TensorFlow fills the batch in any order already, and so is an interleave, whose buffers fill in any case.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, effective_slots, is_input_bound, segment_of, share_between
 from pipeprof.rules.needs import Need
-from pipeprof.rules.overlap import boundary_s, own_thread_s, slowest_other_s
-
-_ORDERED = frozenset({"ParallelMap", "ParallelInterleave"})
+from pipeprof.rules.overlap import boundary_s, has_free_core, own_thread_s, slowest_other_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +29,9 @@ class StragglersParameters(Parameters):
     min_ready: float = parameter(
         0.25, unit="elements a call", low=0.05, high=1, doc="that lie finished behind the slow one, on average"
     )
+    busy_cores: float = parameter(
+        0.85, unit="share of the cores", low=0.1, high=1, doc="a program that uses this much has no idle workers"
+    )
     hand_over_s: float = parameter(
         100e-6, unit="s an element", low=1e-6, high=0.01, doc="less than this may be the cost of handing elements over"
     )
@@ -40,9 +41,9 @@ class OrderedStragglers(Rule[StragglersParameters]):
     """Ordered stragglers.
 
     What it looks for:
-        A parallel map or interleave that keeps the order, in front of which
-        training waits while finished elements lie ready, and whose average time
-        would be short enough.
+        A parallel map that keeps the order, in front of which training waits
+        while finished elements lie ready, whose average time would be short
+        enough, and beside which a core is free.
 
     Why it costs time:
         Elements take different times. The stage hands over in order, so that
@@ -82,7 +83,7 @@ class OrderedStragglers(Rule[StragglersParameters]):
         if train is None or not is_input_bound(analysis):
             return
         cost, hidden_s = _unexplained(analysis, train)
-        if cost < params.min_share or cost <= 0:
+        if cost < params.min_share or not has_free_core(analysis, train, params.busy_cores):
             return
         held = [view for view in train.stages if _ready_share(train, view) >= params.min_ready]
         view = max(held, key=busy_of, default=None)
@@ -127,7 +128,7 @@ def _unexplained(analysis: Analysis, train: PipelineView) -> tuple[float, float]
 def _ready_share(train: PipelineView, view: StageView) -> float:
     """Return the finished elements in an ordered stage's buffer for each of its calls: 0 for any other stage."""
     node = view.executed[0] if view.executed and view.written is not None else None
-    if node is None or stem(node.node) not in _ORDERED or (node.parallelism or 1.0) <= 1 or _is_unordered(train, view):
+    if node is None or stem(node.node) != "ParallelMap" or (node.parallelism or 1.0) <= 1 or _is_unordered(train, view):
         return 0.0
     return (node.buffered_elements or 0.0) / (node.parallelism or 1.0)
 

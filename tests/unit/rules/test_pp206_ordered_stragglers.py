@@ -57,6 +57,8 @@ def test_it_leads_to_a_trial_without_order() -> None:
         scene(load(ready=0.5)),  # a stage that is just slow has nothing lying ready
         scene(load(busy_s=0.28)),  # and its average time explains the step
         scene(load(node="MapAndBatch")),
+        scene(load(node="ParallelInterleaveV4")),
+        SLOW.but(cpu_s_per_step=0.04 * 4 * 0.86),  # no worker is idle
         scene(load(slots=1, tuned=True)),
     ],
 )
