@@ -28,6 +28,8 @@ MANUAL = {
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
     "cast_later": "Cast behind the cache and the batch, or on the device",
+    "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
+    "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
 }
 _TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
@@ -35,6 +37,7 @@ PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING
 _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 _SKETCHES = {
+    "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
     "repeat_once": "it changes your own loop: ds = ds.repeat() before it, one iterator = iter(ds) for all epochs, and "
     "steps_per_epoch calls of next(iterator) for each (model.fit: steps_per_epoch)",
     "parse_batch": "it changes your own function: ds.batch(n).map(parse), with tf.io.parse_example(records, features) in the "
@@ -180,6 +183,11 @@ def _parallel_calls(finding: Finding) -> Change | None:
     return Change(kind="parallel_calls", params={"num_parallel_calls": -1})
 
 
+def _fixed_calls(finding: Finding) -> Change | None:
+    best = _evidence(finding, "calls_best")
+    return None if best is None else Change(kind="parallel_calls", params={"num_parallel_calls": round(float(best))})
+
+
 def _thread_pool(finding: Finding) -> Change | None:
     wanted = _evidence(finding, "wanted_threads")
     return None if wanted is None else Change(kind="thread_pool", params={"private_threadpool_size": round(float(wanted))})
@@ -233,6 +241,15 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP201": _parallel_calls,
     "PP202": _thread_pool,
     "PP203": _parallel_calls,
+    "PP204": _parallel_calls,
+    "PP205": _of_kind("interleave"),
+    "PP206": _of_kind("nondeterministic"),
+    "PP207": _of_kind("enable_autotune"),
+    "PP208": _fixed_calls,
+    "PP209": _of_kind("synchronous"),
+    "PP301": _of_kind("prefetch"),
+    "PP302": _of_kind("prefetch"),
+    "PP303": _of_kind("shrink_prefetch"),
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP403": _of_kind("move_cache"),

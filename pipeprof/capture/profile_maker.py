@@ -18,6 +18,7 @@ from pipeprof.capture.host import host_facts
 from pipeprof.capture.pipelines import PipelineBook, PipelineEntry
 from pipeprof.capture.trace_book import TraceBook
 from pipeprof.model.profile import (
+    Autotune,
     CallSite,
     EmptyPipeline,
     ExecutedStage,
@@ -140,7 +141,7 @@ class ProfileMaker:
             counters=source if traced else entry.counters_note,
             windows="" if traced else source,
             levels=() if traced else entry.levels.freeze(entry.counters.ids()),
-            autotune=entry.autotune,
+            autotune=Autotune(enabled=False) if tree.options.get("autotune") is False else entry.autotune,
             iterators=entry.iterators,
             threadpool_size=tree.options.get("threadpool_size"),
             deterministic=tree.options.get("deterministic"),

@@ -65,7 +65,18 @@ def explained_share(analysis: Analysis, pipeline: PipelineView, new_s: Mapping[i
             added_s = gap_s if segment.index == CONSUMER_SEGMENT else 0.0
             before = max(before, segment_s(analysis, pipeline, segment) + added_s)
             after = max(after, new_s[segment.index] + added_s)
-    explained = max(0.0, min(wait_s, before - after)) / step_s
+    return share_between(analysis, pipeline, before, after)
+
+
+def share_between(analysis: Analysis, pipeline: PipelineView, before_s: float, after_s: float) -> float:
+    """Return the share of the step that goes away where it takes ``after_s`` in place of ``before_s``.
+
+    No more than what is waited, nor than the ready-element control shows to be recoverable.
+    """
+    step_s, wait_s = pipeline.step_s, pipeline.wait_s
+    if not step_s or wait_s is None:
+        return 0.0
+    explained = max(0.0, min(wait_s, before_s - after_s)) / step_s
     control = analysis.control(pipeline.record.id)
     if control is None or not control.reproduces_run:
         return explained

@@ -13,6 +13,7 @@ from pipeprof.analysis.alone import is_alone
 from pipeprof.analysis.sources import compare_sources
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import InputBound
+from pipeprof.model.profile import TrialRecord
 from pipeprof.rules.python_work import runs_python
 
 
@@ -35,6 +36,7 @@ class Need(StrEnum):
     BUFFERS = "how full the buffers were"
     GPU = "how busy a GPU was"
     PCIE = "traffic between host and GPU"
+    SCALING = "the rate at fixed numbers of calls"
 
 
 def find_missing(analysis: Analysis, need: Need) -> str:
@@ -141,6 +143,19 @@ def _pcie(analysis: Analysis) -> str:
     return "" if known else "the traffic between host and GPU was not measured"
 
 
+def _scaling(analysis: Analysis) -> str:
+    train = analysis.train
+    if train is not None and (train.record.scaling or any(is_trial_of_calls(item) for item in analysis.profile.trials)):
+        return ""
+    return "no fixed number of calls was tried beside AUTOTUNE's choice; pipeprof bench does"
+
+
+def is_trial_of_calls(trial: TrialRecord) -> bool:
+    """Tell whether a trial gave a stage a fixed number of calls."""
+    calls = trial.change.params.get("num_parallel_calls")
+    return trial.change.kind == "parallel_calls" and isinstance(calls, int) and calls > 0
+
+
 _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PIPELINES: _pipelines,
     Need.TRAINING: _training,
@@ -158,4 +173,5 @@ _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.BUFFERS: _buffers,
     Need.GPU: _gpu,
     Need.PCIE: _pcie,
+    Need.SCALING: _scaling,
 }

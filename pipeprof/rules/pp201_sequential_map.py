@@ -1,7 +1,8 @@
 """PP201: a map that keeps training waiting runs one call at a time.
 
 The one idea: TensorFlow parallelises stateless maps by itself, so only the maps that it left sequential are looked at, and
-the reason is named. Computing Python code is left to PP501: the interpreter lock makes parallel calls useless there.
+the reason is named. Computing Python code is left to PP501: the interpreter lock makes parallel calls useless there. Maps that
+are sequential for want of AUTOTUNE alone are left to PP207.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pipeprof.model.diagnosis import Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
+from pipeprof.rules.overlap import is_autotune_off
 from pipeprof.rules.python_work import computes_in_python
 from pipeprof.rules.room import Room, RoomParameters, describe_room, find_confidence, find_room
-from pipeprof.rules.sequential_cause import find_sequential_cause, sequential_map_share
+from pipeprof.rules.sequential_cause import find_sequential_cause, sequential_map_share, would_be_parallel
 
 
 class SequentialMap(Rule[RoomParameters]):
@@ -75,7 +77,7 @@ class SequentialMap(Rule[RoomParameters]):
             return
         for view in train.stages:
             share_of_stage = sequential_map_share(view)
-            if share_of_stage == 0 or computes_in_python(view):
+            if share_of_stage == 0 or computes_in_python(view) or (is_autotune_off(train) and would_be_parallel(view)):
                 continue
             room = find_room(analysis, train, view, params)
             busy_s = busy_of(view)

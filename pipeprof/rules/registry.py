@@ -33,6 +33,15 @@ from pipeprof.rules.pp108_copy_bound import CopyBound
 from pipeprof.rules.pp201_sequential_map import SequentialMap
 from pipeprof.rules.pp202_blocking_map_capped import BlockingMapCapped
 from pipeprof.rules.pp203_low_parallelism import LowParallelism
+from pipeprof.rules.pp204_over_parallelism import OverParallelism
+from pipeprof.rules.pp205_one_file_at_a_time import OneFileAtATime
+from pipeprof.rules.pp206_ordered_stragglers import OrderedStragglers
+from pipeprof.rules.pp207_autotune_disabled import AutotuneDisabled
+from pipeprof.rules.pp208_autotune_below_best import AutotuneBelowBest
+from pipeprof.rules.pp209_cheap_map_parallelised import CheapMapParallelised
+from pipeprof.rules.pp301_no_overlap import NoOverlapAtTheEnd
+from pipeprof.rules.pp302_prefetch_not_last import PrefetchNotLast
+from pipeprof.rules.pp303_oversized_prefetch import OversizedPrefetch
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
 from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
 from pipeprof.rules.pp403_cache_never_completes import CacheNeverCompletes
@@ -60,6 +69,15 @@ _RULES: tuple[AnyRule, ...] = (
     SequentialMap,
     BlockingMapCapped,
     LowParallelism,
+    OverParallelism,
+    OneFileAtATime,
+    OrderedStragglers,
+    AutotuneDisabled,
+    AutotuneBelowBest,
+    CheapMapParallelised,
+    NoOverlapAtTheEnd,
+    PrefetchNotLast,
+    OversizedPrefetch,
     CacheablePrefix,
     FrozenRandomness,
     CacheNeverCompletes,

@@ -46,6 +46,12 @@ def sequential_map_share(view: StageView) -> float:
     return inner_s / total_s if total_s > 0 else 0.0
 
 
+def would_be_parallel(view: StageView) -> bool:
+    """Tell whether TensorFlow would make this sequential map parallel, were it not for the dataset's options."""
+    is_map = view.written is not None and view.written.op == "map" and view.written.function is not None
+    return is_map and sequential_map_share(view) > 0 and find_sequential_cause(view).kind == "options"
+
+
 def find_sequential_cause(view: StageView) -> SequentialCause:
     """Return why the stage's map is sequential; the first cause in the order in which TensorFlow's rules apply."""
     written = view.written

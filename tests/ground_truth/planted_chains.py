@@ -192,13 +192,16 @@ def scan(draw: Draw) -> Loop:
 
 @case(Kind.PLANTED)
 def autotune_off(draw: Draw) -> Loop:
+    """The map is what costs; that nothing is made ahead is the options' doing, and as right an answer."""
     pace = draw.slow_input(epochs=(1,))
     slow = draw.choice("work", [nap, burn, python])(pace.element_s)
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = trim(draw, numbers(pace.epoch_elements))
     dataset = dataset.map(lambda value: slow(value) + tf.random.uniform([]))  # PLANTED map
-    return read(draw, batched(draw, dataset, pace.batch).with_options(options), pace)
+    dataset = batched(draw, dataset, pace.batch)
+    dataset = dataset.with_options(options)  # PLANTED with_options
+    return read(draw, dataset, pace)
 
 
 @case(Kind.PLANTED)

@@ -21,6 +21,7 @@ from pipeprof.model.diagnosis import (
     Verdict,
 )
 from pipeprof.model.profile import (
+    Autotune,
     CallSite,
     Control,
     EpochRecord,
@@ -36,7 +37,9 @@ from pipeprof.model.profile import (
     PythonCalls,
     Role,
     RunInfo,
+    ScalingPoint,
     StageFunction,
+    TrialRecord,
     Versions,
     WrittenStage,
 )
@@ -112,6 +115,9 @@ class StageSpec:
     fused_with: tuple[str, ...] = ()
     inner_nodes: tuple[tuple[str, float], ...] = ()  # nodes of inner pipelines with their share of the busy time
     traced: tuple[int, float] = (0, 0.0)  # elements that trace windows saw, and their busy seconds
+    buffered: tuple[float, float, float] | None = None  # elements in the node's buffer: mean and most, and the most bytes
+    most_calls: float | None = None  # up to which AUTOTUNE may go
+    inputs_per_element: float | None = None  # as TensorFlow states it
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -161,6 +167,11 @@ class Scene:
     gpus: tuple[GpuSeries, ...] = ()
     children: int = 0
     controls: tuple[Control, ...] = ()
+    autotune: Autotune | None = None
+    deterministic: bool | None = None
+    scaling: tuple[str, tuple[ScalingPoint, ...]] = ("", ())  # the stage, and its rates at several numbers of calls
+    trials: tuple[TrialRecord, ...] = ()
+    alone: bool = False  # without a consumer
 
     def but(self, **changes: Any) -> Scene:
         """Return this scene with some numbers changed."""
@@ -229,7 +240,9 @@ class Scene:
                 ),
                 wall_s=self.wall_s,
                 problems=self.problems,
+                bench_step_s=0.0 if self.alone else None,
             ),
+            trials=self.trials,
             pipelines=(self._record(),),
             host=HostSeries(bins=self._host_bins()),
             gpus=self.gpus,
@@ -277,6 +290,10 @@ class Scene:
             counters=self.counters,
             windows=self.windows,
             threadpool_size=self.pool,
+            autotune=self.autotune,
+            deterministic=self.deterministic,
+            scaling_stage=self.scaling[0],
+            scaling=self.scaling[1],
             global_seed_set=self.seed_set,
         )
 
@@ -324,6 +341,11 @@ class Scene:
                 incarnations=spec.incarnations,
                 traced_elements=spec.traced[0],
                 traced_busy_s=spec.traced[1],
+                known_ratio=spec.inputs_per_element,
+                parallelism_max=spec.most_calls,
+                buffered_elements=spec.buffered[0] if spec.buffered else None,
+                buffered_elements_max=spec.buffered[1] if spec.buffered else None,
+                buffered_bytes_max=spec.buffered[2] if spec.buffered else None,
             )
             inner = (
                 ExecutedStage(

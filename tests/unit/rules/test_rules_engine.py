@@ -115,7 +115,7 @@ def test_ignore_is_stronger_than_select() -> None:
     assert outcome_of("PP920", select=["PP9"], ignore=["PP920"]) == (IGNORED, "by ignore = PP920")
 
 
-@pytest.mark.parametrize("given", [{"select": ["PP301"]}, {"ignore": ["PQ"]}, {"select": [""]}])
+@pytest.mark.parametrize("given", [{"select": ["PP399"]}, {"ignore": ["PQ"]}, {"select": [""]}])
 def test_an_unknown_selector_is_the_users_mistake(given: dict) -> None:
     with pytest.raises(UserError, match="no such rule"):
         judge(ANALYSIS, **given)
