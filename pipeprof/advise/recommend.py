@@ -15,6 +15,7 @@ from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
+from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
 
 MANUAL = {
@@ -22,8 +23,19 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
+    "shuffle_earlier": "Shuffle before decoding, where elements are small",
+    "limit_memory": "Limit the memory of this buffer",
+    "split_once": "Split the data before they are shuffled, or keep the order of the split",
+    "repeat_after_shuffle": "Put the repeat after the shuffle",
+    "draw_per_element": "Draw one random value for each element of the batch",
+    "stateless_random": "Draw with tf.random.stateless_* operations, with a seed for each element",
 }
-_TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
+_TITLES = {  # where one kind is the cure of several problems
+    "PP403": "Let the cache fill: put take() before it",
+    "PP404": "Cache where elements are still small, or in a file",
+    "PP502": "Read from several generators side by side, with interleave",
+    "PP503": "Yield whole batches from the generator, and leave the batch() after it out",
+}
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
@@ -171,6 +183,33 @@ def _vectorize(finding: Finding) -> Change:
     return Change(kind="vectorize" if _evidence(finding, BY_HAND) is None else "rewrite_for_batches")
 
 
+def _shuffle_earlier(finding: Finding) -> Change | None:
+    """Return None where no earlier stage has smaller elements."""
+    return None if _evidence(finding, "shuffle_after") is None else Change(kind="shuffle_earlier")
+
+
+def _growth(finding: Finding) -> Change | None:
+    """Return what bounds the buffer that grows; None where it is the program's own, or a cache that fills."""
+    kinds = {"buffers": "limit_memory", "caches-kept": "build_once"}
+    kind = kinds.get(str(_evidence(finding, "cause")))
+    return None if kind is None else Change(kind=kind)
+
+
+def _python_latency(finding: Finding) -> Change | None:
+    """Return parallel calls for a map; several generators are the user's own to write."""
+    wanted = _evidence(finding, "wanted_calls")
+    if wanted is None or _evidence(finding, "source") == GENERATOR:
+        return Change(kind="replace_python")
+    return Change(kind="parallel_calls", params={"num_parallel_calls": round(float(wanted))})
+
+
+def _shuffle_quality(finding: Finding) -> Change | None:
+    """Return None for a small buffer: a larger one costs memory, and the order of the data is not known."""
+    kinds = {"split-reshuffles": "split_once", "repeat-before-shuffle": "repeat_after_shuffle"}
+    kind = kinds.get(str(_evidence(finding, "cause")))
+    return None if kind is None else Change(kind=kind)
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -186,6 +225,14 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP403": _of_kind("move_cache"),
+    "PP404": _of_kind("move_cache"),
+    "PP405": _shuffle_earlier,
+    "PP406": _growth,
     "PP501": _of_kind("replace_python"),
+    "PP502": _python_latency,
+    "PP503": _of_kind("replace_python"),
     "PP601": _vectorize,
+    "PP610": _shuffle_quality,
+    "PP611": _of_kind("draw_per_element"),
+    "PP612": _of_kind("stateless_random"),
 }
