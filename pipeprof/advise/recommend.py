@@ -17,6 +17,7 @@ from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
+from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
 
 MANUAL = {
@@ -30,8 +31,18 @@ MANUAL = {
     "cast_later": "Cast behind the cache and the batch, or on the device",
     "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
     "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
+    "bound_buffer": "Give this buffer a fixed size, or AUTOTUNE a limit: options.autotune.ram_budget",
+    "split_once": "Split the data before they are shuffled, or keep the order of the split",
+    "repeat_after_shuffle": "Put the repeat after the shuffle",
+    "draw_per_element": "Draw one random value for each element of the batch",
+    "stateless_random": "Draw with tf.random.stateless_* operations, with a seed for each element",
 }
-_TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
+_TITLES = {  # where one kind is the cure of several problems
+    "PP403": "Let the cache fill: put take() before it",
+    "PP404": "Cache where elements are still small, or in a file",
+    "PP502": "Read from several generators side by side, with interleave",
+    "PP503": "Yield whole batches from the generator, and leave the batch() after it out",
+}
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
@@ -110,7 +121,7 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
         id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
         findings=(finding.code,),
         change=change,
-        title=_TITLES.get(finding.code, MANUAL[change.kind]) if change.kind == "place_cache" else MANUAL[change.kind],
+        title=_TITLES.get(finding.code, MANUAL[change.kind]),
         safety=Safety.MANUAL,
         call_site=finding.call_site,
         pipeline_id=finding.pipeline_id,
@@ -225,6 +236,33 @@ def _can_move_cache(view: PipelineView, finding: Finding) -> bool:
     return above is not None and frozen == above.id and cut_short_by(view, stage_id) is None
 
 
+def _shuffle_earlier(finding: Finding) -> Change | None:
+    """Return None where no earlier stage has smaller elements."""
+    return None if _evidence(finding, "shuffle_after") is None else Change(kind="shuffle_earlier")
+
+
+def _growth(finding: Finding) -> Change | None:
+    """Return what bounds the buffer that grows; None where it is the program's own, or a cache that fills."""
+    kinds = {"buffers": "bound_buffer", "caches-kept": "build_once"}
+    kind = kinds.get(str(_evidence(finding, "cause")))
+    return None if kind is None else Change(kind=kind)
+
+
+def _python_latency(finding: Finding) -> Change | None:
+    """Return parallel calls for a map; several generators are the user's own to write."""
+    wanted = _evidence(finding, "wanted_calls")
+    if wanted is None or _evidence(finding, "source") == GENERATOR:
+        return Change(kind="replace_python")
+    return Change(kind="parallel_calls", params={"num_parallel_calls": round(float(wanted))})
+
+
+def _shuffle_quality(finding: Finding) -> Change | None:
+    """Return None for a small buffer: a larger one costs memory, and the order of the data is not known."""
+    kinds = {"split-reshuffles": "split_once", "repeat-before-shuffle": "repeat_after_shuffle"}
+    kind = kinds.get(str(_evidence(finding, "cause")))
+    return None if kind is None else Change(kind=kind)
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -253,6 +291,14 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP403": _of_kind("move_cache"),
+    "PP404": _of_kind("place_cache"),
+    "PP405": _shuffle_earlier,
+    "PP406": _growth,
     "PP501": _of_kind("replace_python"),
+    "PP502": _python_latency,
+    "PP503": _of_kind("replace_python"),
     "PP601": _vectorize,
+    "PP610": _shuffle_quality,
+    "PP611": _of_kind("draw_per_element"),
+    "PP612": _of_kind("stateless_random"),
 }

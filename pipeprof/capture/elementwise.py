@@ -76,14 +76,15 @@ def _judge(operation: Any, batched: set[str], depth: int) -> str:
 def _judge_call(operation: Any, batched: set[str], depth: int) -> str:
     if depth >= _MAX_DEPTH:
         return "its functions are nested too deeply"
-    inner = _called_graph(operation)
+    inner = called_graph(operation)
     if inner is None:
         return "it calls a function whose graph cannot be read"
     names = [own.name for own, outer in zip(inner.inputs, operation.inputs, strict=True) if outer.name in batched]
     return _follow(inner, names, depth + 1)
 
 
-def _called_graph(operation: Any) -> Any | None:
+def called_graph(operation: Any) -> Any | None:  # Any: a tf.Operation, a FuncGraph
+    """Return the graph of the function that a call runs, None where it cannot be read."""
     name = operation.get_attr("f").name
     try:
         function = operation.graph._get_function(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeprof.capture.call_sites import kind_of_file
+from pipeprof.capture.draws import single_draws
 from pipeprof.capture.elementwise import why_not_elementwise
 from pipeprof.model.profile import StageFunction
 
@@ -65,7 +66,8 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         op_types=tuple(sorted(set(types))),
         op_count=len(nodes),
         stateful_ops=_stateful(types),
-        random_ops=tuple(sorted(set(_random(types)))),
+        random_ops=(drawn := tuple(sorted(set(_random(types))))),
+        single_draws=_single_draws(wrappers, drawn),
         python_ops=tuple(sorted(_PYTHON_OPS.intersection(types))),
         assigns_variables=any(name.startswith(_ASSIGN_OPS) for name in types),
         has_op_seed=any(_has_seed(node) for node in nodes),
@@ -91,6 +93,13 @@ def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
         if mine:
             found[op.type] = f"{Path(mine[-1].filename).name}:{mine[-1].lineno}"
     return found
+
+
+def _single_draws(wrappers: Sequence[Any], drawn: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return single_draws(wrappers[0].function.graph, frozenset(drawn)) if len(wrappers) == 1 and drawn else ()
+    except Exception:  # noqa: BLE001 - a graph that this cannot read tells nothing, and nothing of the user's fails for it
+        return ()
 
 
 def _why_not_elementwise(graph: Any) -> str | None:

@@ -146,6 +146,7 @@ class StageFunction:
     op_count: int
     stateful_ops: tuple[str, ...] = ()  # those that keep TensorFlow from running calls in parallel
     random_ops: tuple[str, ...] = ()
+    single_draws: tuple[str, ...] = ()  # of these, those that draw one value, or one place of a crop, for a whole call
     python_ops: tuple[str, ...] = ()
     assigns_variables: bool = False
     has_op_seed: bool = False

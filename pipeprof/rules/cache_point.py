@@ -105,12 +105,19 @@ def measure_stored(pipeline: PipelineView, view: StageView) -> StoredSize | None
     if written is None:
         return None
     elements = float(written.cardinality) if written.cardinality > 0 else _count_elements(pipeline, view)
-    size = float(written.element_bytes) if written.element_bytes is not None else _measure_element(pipeline, view)
+    size = measure_element(pipeline, view)
     if not elements or size is None:
         return None
     return StoredSize(
         elements=elements, element_bytes=size, is_exact=written.cardinality > 0 and written.element_bytes is not None
     )
+
+
+def measure_element(pipeline: PipelineView, view: StageView) -> float | None:
+    """Return the bytes of one element of the stage: static where shapes are, else as TensorFlow counted them."""
+    if view.written is not None and view.written.element_bytes is not None:
+        return float(view.written.element_bytes)
+    return _count_bytes(pipeline, view)
 
 
 def find_cached(pipeline: PipelineView, view: StageView) -> frozenset[str]:
@@ -163,7 +170,7 @@ def _count_elements(pipeline: PipelineView, view: StageView) -> float | None:
     return visits * loop.elements / (view.executed[0].incarnations - 1)
 
 
-def _measure_element(pipeline: PipelineView, view: StageView) -> float | None:
+def _count_bytes(pipeline: PipelineView, view: StageView) -> float | None:
     """Return the bytes of one element; in a fused node, those that the node made in one step shared out by visits."""
     if not view.executed or not view.executed[0].elements or not view.executed[0].bytes_produced:
         return None

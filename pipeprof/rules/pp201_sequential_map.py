@@ -1,8 +1,8 @@
 """PP201: a map that keeps training waiting runs one call at a time.
 
 The one idea: TensorFlow parallelises stateless maps by itself, so only the maps that it left sequential are looked at, and
-the reason is named. Computing Python code is left to PP501: the interpreter lock makes parallel calls useless there. Maps that
-are sequential for want of AUTOTUNE alone are left to PP207.
+the reason is named. Python code is left to PP501, where it computes, and to PP502, where it waits. Maps that are sequential for
+want of AUTOTUNE alone are left to PP207.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import is_autotune_off
-from pipeprof.rules.python_work import computes_in_python
+from pipeprof.rules.python_work import computes_in_python, waits_in_python
 from pipeprof.rules.room import Room, RoomParameters, describe_room, find_confidence, find_room
 from pipeprof.rules.sequential_cause import find_sequential_cause, sequential_map_share, would_be_parallel
 
@@ -44,9 +44,9 @@ class SequentialMap(Rule[RoomParameters]):
     When it is wrong:
         TensorFlow's busy time is wall time: with other processes on the
         machine it looks longer, which lowers the confidence. Silent where the
-        program keeps all cores busy by itself, and where the time is spent
-        computing in Python (PP501). Python that was not timed lowers the
-        confidence.
+        program keeps all cores busy by itself, and where the time is spent in
+        Python that computes (PP501) or waits (PP502). Python that was not timed
+        lowers the confidence.
 
     What to do:
         map(f, num_parallel_calls=tf.data.AUTOTUNE). Better for random
@@ -77,7 +77,7 @@ class SequentialMap(Rule[RoomParameters]):
             return
         for view in train.stages:
             share_of_stage = sequential_map_share(view)
-            if share_of_stage == 0 or computes_in_python(view) or (is_autotune_off(train) and would_be_parallel(view)):
+            if share_of_stage == 0 or _is_another_rules(view, train):
                 continue
             room = find_room(analysis, train, view, params)
             busy_s = busy_of(view)
@@ -120,3 +120,9 @@ class SequentialMap(Rule[RoomParameters]):
             view=view,
             evidence=evidence,
         )
+
+
+def _is_another_rules(view: StageView, train: PipelineView) -> bool:
+    """Tell whether another rule says why this map runs one call at a time."""
+    waits = view.stage.op == "map" and waits_in_python(view, train)
+    return computes_in_python(view) or waits or (is_autotune_off(train) and would_be_parallel(view))

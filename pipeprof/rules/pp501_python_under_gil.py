@@ -1,7 +1,7 @@
 """PP501: computing Python code inside the pipeline bounds it.
 
 The one idea: Python that computes holds the interpreter lock, so its rate is that of one core whatever the parallelism.
-Python that waits releases the lock and belongs to PP201 and PP202.
+Python that waits releases the lock and belongs to PP502 and PP202, generators of scalars to PP503.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import effective_slots, explained_share, is_input_bound, segment_of
+from pipeprof.rules.generator_overhead import is_mostly_overhead
 from pipeprof.rules.needs import Need
 from pipeprof.rules.python_work import COMPUTES_SHARE, find_python_calls, holds_the_lock, python_cores, python_cpu_share
 
@@ -84,7 +85,7 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
             return
         for view in train.stages:
             segment, python_s = segment_of(train, view), _python_s_per_step(train, view)
-            if segment is None or not _computes_under_lock(analysis, view, params):
+            if segment is None or is_mostly_overhead(train, view) or not _computes_under_lock(analysis, view, params):
                 continue
             slots = effective_slots(analysis, train, segment)
             if python_s <= 0 or python_s < params.min_of_segment * segment.busy_s_per_step / slots:

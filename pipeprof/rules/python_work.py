@@ -44,6 +44,21 @@ def computes_in_python(view: StageView) -> bool | None:
     return None if share is None else share >= COMPUTES_SHARE
 
 
+def waits_in_python(view: StageView, pipeline: PipelineView, cpu_share: float = COMPUTES_SHARE, of_stage: float = 0.5) -> bool:
+    """Tell whether the stage's time is mostly Python code that waits.
+
+    Args:
+        view: the stage.
+        pipeline: what it is part of.
+        cpu_share: Python code with less CPU for its wall time waits.
+        of_stage: share of the stage's busy time that the Python code must take.
+    """
+    calls, share, steps = find_python_calls(view), python_cpu_share(view), pipeline.record.loop.elements
+    if calls is None or share is None or share >= cpu_share or steps <= 0 or not view.busy_s_per_step:
+        return False
+    return calls.wall_s / steps >= of_stage * view.busy_s_per_step
+
+
 def holds_the_lock(view: StageView, analysis: Analysis) -> bool | None:
     """Tell whether the stage's Python code was seen to hold the interpreter's lock while it computed.
 

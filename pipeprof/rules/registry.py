@@ -45,8 +45,16 @@ from pipeprof.rules.pp303_oversized_prefetch import OversizedPrefetch
 from pipeprof.rules.pp401_cacheable_prefix import CacheablePrefix
 from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
 from pipeprof.rules.pp403_cache_never_completes import CacheNeverCompletes
+from pipeprof.rules.pp404_cache_outgrows_memory import CacheOutgrowsMemory
+from pipeprof.rules.pp405_shuffle_memory import ShuffleMemory
+from pipeprof.rules.pp406_memory_growth import MemoryGrowth
 from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
+from pipeprof.rules.pp502_python_latency import PythonLatency
+from pipeprof.rules.pp503_scalar_generator import ScalarGenerator
 from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
+from pipeprof.rules.pp610_shuffle_quality import ShuffleQuality
+from pipeprof.rules.pp611_batch_randomness import BatchRandomness
+from pipeprof.rules.pp612_seeds_lost import SeedsLost
 from pipeprof.rules.pp805_underused_gpu import UnderusedGpu
 from pipeprof.rules.pp806_gpu_memory_growth import GpuMemoryGrowth
 
@@ -81,8 +89,16 @@ _RULES: tuple[AnyRule, ...] = (
     CacheablePrefix,
     FrozenRandomness,
     CacheNeverCompletes,
+    CacheOutgrowsMemory,
+    ShuffleMemory,
+    MemoryGrowth,
     PythonUnderGil,
+    PythonLatency,
+    ScalarGenerator,
     MapBeforeBatch,
+    ShuffleQuality,
+    BatchRandomness,
+    SeedsLost,
     UnderusedGpu,
     GpuMemoryGrowth,
 )

@@ -43,7 +43,7 @@ def healthy_keras_fit(draw: Draw) -> Loop:
     return consumers_keras.fit(dataset, sleeping(pace.step_s), pace.epochs)
 
 
-@case(Kind.HEALTHY)
+@case(Kind.HEALTHY, silent=("PP401", "PP402", "PP403", "PP404", "PP406"))
 def healthy_cache(draw: Draw) -> Loop:
     pace = draw.fast_input(epochs=(3, 4))
     native = burn(pace.element_s)
@@ -127,7 +127,7 @@ def healthy_vectorised_maps(draw: Draw) -> Loop:
     return consumers.for_loop(dataset, draw.choice("step", [sleeping, computing])(pace.step_s), pace.epochs)
 
 
-@case(Kind.HEALTHY)
+@case(Kind.HEALTHY, silent=("PP502",))
 def healthy_latency_hidden(draw: Draw) -> Loop:
     pace = draw.fast_input(load=0.3)
     options = tf.data.Options()

@@ -49,7 +49,7 @@ def slow_map_before_batch(draw: Draw) -> Loop:
     return read(draw, batched(draw, dataset, pace.batch), pace)
 
 
-@case(Kind.PLANTED)
+@case(Kind.PLANTED, silent=("PP501",))
 def slow_map_after_batch(draw: Draw) -> Loop:
     pace = draw.slow_input()
     native = burn(pace.input_s * CORES)
@@ -91,7 +91,7 @@ def latency_bound_map(draw: Draw) -> Loop:
     return read(draw, batched(draw, dataset, pace.batch), pace)
 
 
-@case(Kind.PLANTED)
+@case(Kind.PLANTED, fires=("PP501",), silent=("PP502",))
 def python_function(draw: Draw) -> Loop:
     pace = draw.slow_input()
     slow = python(pace.element_s, tf.py_function)

@@ -30,6 +30,7 @@ from pipeprof.model.profile import (
     Host,
     HostBin,
     HostSeries,
+    LevelBin,
     Loop,
     LoopBin,
     PipelineRecord,
@@ -118,6 +119,7 @@ class StageSpec:
     buffered: tuple[float, float, float] | None = None  # elements in the node's buffer: mean and most, and the most bytes
     most_calls: float | None = None  # up to which AUTOTUNE may go
     inputs_per_element: float | None = None  # as TensorFlow states it
+    held: tuple[float, float] = (0.0, 0.0)  # most elements and bytes that the node's buffer held
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -151,6 +153,8 @@ class Scene:
     memory_bytes: int | None = 16_000_000_000
     memory_limit_bytes: int | None = None
     rss_bytes: int | None = 2_000_000_000
+    rss_series: tuple[int, ...] = ()  # memory in use over the loop, in equal parts of it
+    level_series: tuple[tuple[str, tuple[float, ...]], ...] = ()  # likewise: elements in the buffer of a node, by its id
     lock_held_share: float | None = None
     boundary_wait_share: float | None = None
     edges: tuple[float, float, float] | None = None  # seconds to take an iterator down, to make one, to the first element
@@ -265,9 +269,14 @@ class Scene:
                 wall_s=self.wall_s,
                 epochs=tuple(
                     EpochRecord(
-                        start_s=0.0, elements=count, creation_s=0.0, first_wait_s=self.boundary_s, wait_s=0.0, wall_s=1.0
+                        start_s=self.wall_s * index / len(self.epoch_elements),
+                        elements=count,
+                        creation_s=0.0,
+                        first_wait_s=self.boundary_s,
+                        wait_s=0.0,
+                        wall_s=self.wall_s / len(self.epoch_elements),
                     )
-                    for count in self.epoch_elements
+                    for index, count in enumerate(self.epoch_elements)
                 ),
                 bins=tuple(
                     LoopBin(
@@ -289,6 +298,7 @@ class Scene:
             call_site=call_site(30, "dataset.prefetch(2)"),
             counters=self.counters,
             windows=self.windows,
+            levels=self._levels(),
             threadpool_size=self.pool,
             autotune=self.autotune,
             deterministic=self.deterministic,
@@ -344,8 +354,8 @@ class Scene:
                 known_ratio=spec.inputs_per_element,
                 parallelism_max=spec.most_calls,
                 buffered_elements=spec.buffered[0] if spec.buffered else None,
-                buffered_elements_max=spec.buffered[1] if spec.buffered else None,
-                buffered_bytes_max=spec.buffered[2] if spec.buffered else None,
+                buffered_elements_max=spec.buffered[1] if spec.buffered else spec.held[0] or None,
+                buffered_bytes_max=spec.buffered[2] if spec.buffered else spec.held[1] or None,
             )
             inner = (
                 ExecutedStage(
@@ -414,7 +424,31 @@ class Scene:
             )
         return tuple(found)
 
+    def _levels(self) -> tuple[LevelBin, ...]:
+        count = max((len(values) for _, values in self.level_series), default=0)
+        return tuple(
+            LevelBin(
+                start_s=self.wall_s * index / count,
+                end_s=self.wall_s * (index + 1) / count,
+                buffered={name: values[index] for name, values in self.level_series},
+            )
+            for index in range(count)
+        )
+
     def _host_bins(self) -> tuple[HostBin, ...]:
+        if self.rss_series:
+            part_s = self.wall_s / len(self.rss_series)
+            return tuple(
+                HostBin(
+                    start_s=part_s * index,
+                    end_s=part_s * (index + 1),
+                    cpu_share=0.0,
+                    system_cpu_share=None,
+                    rss_max_bytes=size,
+                    read_bytes=0,
+                )
+                for index, size in enumerate(self.rss_series)
+            )
         if self.system_cpu_share is None:
             return ()
         return (

@@ -181,8 +181,12 @@ def test_python_that_computes_is_left_to_pp501() -> None:
     assert check(python_map(python_calls(wall_s=20, cpu_share=0.5))) == []
 
 
-def test_python_that_waits_fires() -> None:
-    (finding,) = check(python_map(python_calls(wall_s=20, cpu_share=0.49)))
+def test_python_that_waits_is_left_to_pp502() -> None:
+    assert check(python_map(python_calls(wall_s=20, cpu_share=0.49))) == []
+
+
+def test_python_that_waits_but_is_a_small_part_of_its_map_fires() -> None:
+    (finding,) = check(python_map(python_calls(wall_s=2, cpu_share=0.49)))
 
     assert number(finding, "cause") == "python"
     assert finding.confidence is Confidence.HIGH

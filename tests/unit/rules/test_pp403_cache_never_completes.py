@@ -50,7 +50,7 @@ def test_it_leads_to_a_change_by_hand() -> None:
     assert (made.change.kind, made.title) == ("move_cache", "Let the cache fill: put take() before it")
 
 
-def test_the_twin_whose_cache_was_filled_once_is_silent() -> None:
+def test_the_cured_twin_whose_cache_was_filled_once_is_silent() -> None:
     assert check(scene(1 / 3, TAKE)) == []
 
 

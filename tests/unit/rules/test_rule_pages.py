@@ -31,7 +31,9 @@ def test_every_rule_has_a_page_with_each_of_its_sections() -> None:
         assert text.count("\n## ") >= 7
 
 
-@pytest.mark.parametrize(("word", "codes"), [("PP40", ["PP401", "PP402", "PP403"]), ("under-gil", ["PP501"])])
+@pytest.mark.parametrize(
+    ("word", "codes"), [("PP40", ["PP401", "PP402", "PP403", "PP404", "PP405", "PP406"]), ("under-gil", ["PP501"])]
+)
 def test_the_list_can_be_searched(word: str, codes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", word]) == 0
 
