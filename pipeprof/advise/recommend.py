@@ -22,12 +22,35 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
+    "convert_format": "Convert the files once, to TFRecord files of 100 to 200 MB",
+    "recompress": "Write the files again without compression",
+    "shard": "Split the data into several files of at least 10 MB",
+    "materialize": "Do this work once, and train from files with its result",
+    "data_service": "Run the input on tf.data service workers",
+    "move_to_model": "Move this augmentation into the model, on the GPU",
+    "interleave": "Read more files at once",
 }
-_TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
+_TITLES = {
+    "PP403": "Let the cache fill: put take() before it",
+    "PP701": "Pack the files into TFRecord files of 100 to 200 MB",
+    "PP704": "Write the files again with GZIP",
+    "PP706": "Write files of 100 to 200 MB, one or more for each reader",
+    "PP707": "Write these features as bytes",
+    "PP709": "Keep only what training uses in the files",
+}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
+_REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
+_MANUAL_REASONS = {
+    "convert_format": _REWRITES_FILES,
+    "recompress": _REWRITES_FILES,
+    "shard": _REWRITES_FILES,
+    "materialize": _REWRITES_FILES,
+    "data_service": "it needs other machines: pipeprof does not start any",
+    "move_to_model": "it changes the model, not the input",
+}
 
 
 def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommendation, ...]:
@@ -80,6 +103,7 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
 
 
 def _manual(change: Change, finding: Finding) -> Recommendation:
+    reason = _MANUAL_REASONS.get(change.kind, _MANUAL_REASON)
     return Recommendation(
         id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
         findings=(finding.code,),
@@ -89,8 +113,8 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
         call_site=finding.call_site,
         pipeline_id=finding.pipeline_id,
         stage_id=finding.stage_id,
-        trial=Trial(state=TrialState.NOT_TRIED, reason=_MANUAL_REASON),
-        diff_reason=_MANUAL_REASON,
+        trial=Trial(state=TrialState.NOT_TRIED, reason=reason),
+        diff_reason=reason,
     )
 
 
@@ -188,4 +212,16 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP403": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),
     "PP601": _vectorize,
+    "PP701": _of_kind("convert_format"),
+    "PP702": _of_kind("shard"),
+    "PP703": _of_kind("recompress"),
+    "PP704": _of_kind("recompress"),
+    "PP705": _of_kind("convert_format"),
+    "PP706": _of_kind("shard"),
+    "PP707": _of_kind("convert_format"),
+    "PP708": _of_kind("interleave"),
+    "PP709": _of_kind("materialize"),
+    "PP801": _of_kind("materialize"),
+    "PP802": _of_kind("move_to_model"),
+    "PP804": _of_kind("data_service"),
 }

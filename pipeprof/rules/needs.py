@@ -29,6 +29,9 @@ class Need(StrEnum):
     PROCESS_CPU = "CPU time of the process"
     MEMORY = "memory in use and its limit"
     PYTHON_CALLS = "time inside Python functions"
+    FILES = "the files that the pipeline reads"
+    GPU = "how busy the GPU is"
+    STORAGE_READS = "the bytes that storage gave"
 
 
 def find_missing(analysis: Analysis, need: Need) -> str:
@@ -88,6 +91,20 @@ def _python_calls(analysis: Analysis) -> str:
     return "the Python functions of the pipeline were not timed"
 
 
+def _files(analysis: Analysis) -> str:
+    known = any(pipeline.record.files for pipeline in analysis.pipelines)
+    return "" if known else "no files were seen that the pipeline reads"
+
+
+def _gpu(analysis: Analysis) -> str:
+    known = any(gpu.sm_share is not None for gpu in analysis.resources.gpus)
+    return "" if known else "how busy a GPU is was not measured"
+
+
+def _storage_reads(analysis: Analysis) -> str:
+    return "" if analysis.profile.host.read_bytes is not None else "the bytes read from storage were not measured"
+
+
 def _has_timed_python(pipeline: PipelineView) -> bool:
     return any(view.written is not None and view.written.python is not None for view in pipeline.stages)
 
@@ -108,4 +125,7 @@ _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.PROCESS_CPU: _process_cpu,
     Need.MEMORY: _memory,
     Need.PYTHON_CALLS: _python_calls,
+    Need.FILES: _files,
+    Need.GPU: _gpu,
+    Need.STORAGE_READS: _storage_reads,
 }

@@ -13,6 +13,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, SegmentView, StageVi
 from pipeprof.model.diagnosis import (
     Confidence,
     Finding,
+    Gpu,
     InputBound,
     Limit,
     Resources,
@@ -31,11 +32,13 @@ from pipeprof.model.profile import (
     HostSeries,
     Loop,
     LoopBin,
+    OpCost,
     PipelineRecord,
     Profile,
     PythonCalls,
     Role,
     RunInfo,
+    SourceFiles,
     StageFunction,
     Versions,
     WrittenStage,
@@ -112,6 +115,7 @@ class StageSpec:
     fused_with: tuple[str, ...] = ()
     inner_nodes: tuple[tuple[str, float], ...] = ()  # nodes of inner pipelines with their share of the busy time
     traced: tuple[int, float] = (0, 0.0)  # elements that trace windows saw, and their busy seconds
+    ops: tuple[OpCost, ...] = ()  # of its node's function, as trace windows saw them
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -159,8 +163,11 @@ class Scene:
     has_train: bool = True
     problems: tuple[str, ...] = ()
     gpus: tuple[GpuSeries, ...] = ()
+    gpu_share: float | None = None  # of the time that the GPU was in use
     children: int = 0
     controls: tuple[Control, ...] = ()
+    files: tuple[SourceFiles, ...] = ()
+    read_bytes: int | None = None  # that storage gave in the run
 
     def but(self, **changes: Any) -> Scene:
         """Return this scene with some numbers changed."""
@@ -197,6 +204,7 @@ class Scene:
                 rss_peak_bytes=self.rss_bytes,
                 memory_limit_bytes=self.memory_limit_bytes,
                 lock_held_share=self.lock_held_share,
+                gpus=() if self.gpu_share is None else (Gpu(name="GPU", sm_share=self.gpu_share),),
             ),
             timeline=(),
             verdict=Verdict(
@@ -231,7 +239,7 @@ class Scene:
                 problems=self.problems,
             ),
             pipelines=(self._record(),),
-            host=HostSeries(bins=self._host_bins()),
+            host=HostSeries(bins=self._host_bins(), read_bytes=self.read_bytes),
             gpus=self.gpus,
             controls=self.controls,
             children_not_observed=self.children,
@@ -278,6 +286,7 @@ class Scene:
             windows=self.windows,
             threadpool_size=self.pool,
             global_seed_set=self.seed_set,
+            files=self.files,
         )
 
     def _written(self, index: int) -> WrittenStage:
@@ -324,6 +333,7 @@ class Scene:
                 incarnations=spec.incarnations,
                 traced_elements=spec.traced[0],
                 traced_busy_s=spec.traced[1],
+                ops=spec.ops,
             )
             inner = (
                 ExecutedStage(
@@ -405,6 +415,13 @@ class Scene:
                 read_bytes=0,
             ),
         )
+
+
+def files_of(stage_id: str, format: str, files: int, mean_bytes: float, **details: Any) -> SourceFiles:  # noqa: A002
+    """Make what a stage reads: so many files of one size."""
+    size = round(mean_bytes)
+    planted: dict[str, Any] = {"looked_at": files, "bytes": size * files, "smallest_bytes": size, "largest_bytes": size}
+    return SourceFiles(stage_id=stage_id, format=format, files=files, **(planted | details))
 
 
 def control(recoverable_low: float, recoverable_high: float, **details: Any) -> Control:

@@ -23,6 +23,10 @@ OWED = {
 }
 STAND_IN = {
     # code: why no ground-truth pipeline can have its evidence on a machine without a GPU, remote storage or more workers
+    "PP704": "storage that is slower than one reader, and a page cache that can be emptied",
+    "PP708": "remote storage",
+    "PP709": "storage that is slower than one reader, and a page cache that can be emptied",
+    "PP802": "a GPU",
 }
 NO_CURE = {"PP001", "PP004", "PP101", "PP102"}  # they state what is so: each is the other's twin, or every whole run is
 RULES = [pytest.param(rule, id=rule.code) for rule in all_rules()]
