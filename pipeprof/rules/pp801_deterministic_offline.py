@@ -44,7 +44,7 @@ class DeterministicOffline(Rule[DeterministicOfflineParameters]):
         run, although the result never changes.
 
     How it is measured:
-        As for PP401, for the places whose result does not fit. The bytes that
+        As for cacheable-prefix, for the places whose result does not fit. The bytes that
         one step would read instead, at a rate that a disk gives, must take less
         time than the work. Of places that save nearly the same, the smallest is
         taken.
