@@ -25,7 +25,7 @@ from tests.ground_truth.registry import Kind, Loop, case
 
 LOOP_S = (3.0, 4.5)
 SMALL_FILE_S = 1.5e-4  # about what opening and reading one takes
-TINY_RECORD_S = 4e-6  # about what reading and batching one takes
+TINY_RECORD_S = 2e-6  # about what reading and batching one takes
 
 
 def pace_for(draw: Draw, element_s: float) -> Pace:
