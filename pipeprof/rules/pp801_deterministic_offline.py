@@ -44,10 +44,10 @@ class DeterministicOffline(Rule[DeterministicOfflineParameters]):
         run, although the result never changes.
 
     How it is measured:
-        As for cacheable-prefix, for the places whose result does not fit. The bytes that
-        one step would read instead, at a rate that a disk gives, must take less
-        time than the work. Of places that save nearly the same, the smallest is
-        taken.
+        As for cacheable-prefix, for places whose result does not fit. The
+        bytes that one step would read instead, at a rate that a disk gives,
+        must take less time than the work. Of places that save nearly the
+        same, the smallest is taken.
 
     When it is wrong:
         Where storage is slower than assumed, or lacks the space. In a run that
