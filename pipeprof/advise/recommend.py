@@ -36,17 +36,29 @@ MANUAL = {
     "repeat_after_shuffle": "Put the repeat after the shuffle",
     "draw_per_element": "Draw one random value for each element of the batch",
     "stateless_random": "Draw with tf.random.stateless_* operations, with a seed for each element",
+    "convert_format": "Convert the files once, to TFRecord files of 100 to 200 MB",
+    "recompress": "Write the files again without compression",
+    "shard": "Split the data into several files of at least 10 MB",
+    "materialize": "Do this work once, and train from files with its result",
+    "data_service": "Run the input on tf.data service workers",
+    "move_to_model": "Move this augmentation into the model, on the GPU",
 }
 _TITLES = {  # where one kind is the cure of several problems
     "PP403": "Let the cache fill: put take() before it",
     "PP404": "Cache where elements are still small, or in a file",
     "PP502": "Read from several generators side by side, with interleave",
     "PP503": "Yield whole batches from the generator, and leave the batch() after it out",
+    "PP701": "Pack the files into TFRecord files of 100 to 200 MB",
+    "PP704": "Write the files again with GZIP",
+    "PP706": "Write files of 100 to 200 MB, one or more for each reader",
+    "PP707": "Write these features as bytes",
+    "PP709": "Keep only what training uses in the files",
 }
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
 """What must have become of the elements before a change is accepted: unchecked is never good enough."""
 _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
+_REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
 _SKETCHES = {
     "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
     "repeat_once": "it changes your own loop: ds = ds.repeat() before it, one iterator = iter(ds) for all epochs, and "
@@ -55,6 +67,12 @@ _SKETCHES = {
     "place of tf.io.parse_single_example",
     "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
     "batch, or in the model (tf.keras.layers.Rescaling)",
+    "convert_format": _REWRITES_FILES,
+    "recompress": _REWRITES_FILES,
+    "shard": _REWRITES_FILES,
+    "materialize": _REWRITES_FILES,
+    "data_service": "it needs other machines: pipeprof does not start any",
+    "move_to_model": "it changes the model, not the input",
 }  # why a kind is not tried, and how it is done
 NO_EDIT = {
     "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
@@ -301,4 +319,16 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP610": _shuffle_quality,
     "PP611": _of_kind("draw_per_element"),
     "PP612": _of_kind("stateless_random"),
+    "PP701": _of_kind("convert_format"),
+    "PP702": _of_kind("shard"),
+    "PP703": _of_kind("recompress"),
+    "PP704": _of_kind("recompress"),
+    "PP705": _of_kind("convert_format"),
+    "PP706": _of_kind("shard"),
+    "PP707": _of_kind("convert_format"),
+    "PP708": _of_kind("interleave"),
+    "PP709": _of_kind("materialize"),
+    "PP801": _of_kind("materialize"),
+    "PP802": _of_kind("move_to_model"),
+    "PP804": _of_kind("data_service"),
 }

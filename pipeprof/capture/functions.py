@@ -109,6 +109,12 @@ def _why_not_elementwise(graph: Any) -> str | None:
         return None
 
 
+def graph_nodes(dataset: Any) -> Iterator[Any]:  # Any: a tf.data.Dataset
+    """Yield the nodes of a transformation's functions, nested ones included; nothing where it has no function."""
+    for wrapper in _wrappers(dataset):
+        yield from _all_nodes(wrapper.function.graph.as_graph_def())
+
+
 def captured_bytes(dataset: Any) -> int:  # Any: a tf.data.Dataset
     """Return the size of the in-memory arrays that a stage holds (its own tensors and what its function captured)."""
     captured = [tensor for wrapper in _wrappers(dataset) for tensor in getattr(wrapper.function, "captured_inputs", ())]

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeprof.capture.call_sites import keras_role
 from pipeprof.capture.datasets import DatasetRegistry, WrittenTree, sources_first
+from pipeprof.capture.file_book import FileBook
 from pipeprof.capture.instances import StageObjects
 from pipeprof.capture.levels import Levels
 from pipeprof.capture.model_tree import Snapshot
@@ -46,6 +47,7 @@ class PipelineEntry:
         self.recorder = LoopRecorder()
         self.counters = PipelineCounters()
         self.levels = Levels()
+        self.files = FileBook()
         self.counters_note = "tf.data model"
         self.iterators = 0
         self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen
@@ -136,6 +138,7 @@ class PipelineBook:
         entry = self._entries.get(key)
         if entry is None:
             entry = PipelineEntry(len(self._entries), tree, role)
+            entry.files.find(dataset)
             self._entries[key] = entry
             self._keep(entry, dataset)
         elif entry.dataset is not None:

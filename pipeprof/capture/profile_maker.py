@@ -146,6 +146,7 @@ class ProfileMaker:
             threadpool_size=tree.options.get("threadpool_size"),
             deterministic=tree.options.get("deterministic"),
             global_seed_set=_global_seed_is_set(),
+            files=entry.files.describe(),
             kept=entry.dataset is not None,
             kept_reason=entry.kept_reason,
         )
@@ -164,6 +165,8 @@ class ProfileMaker:
                 lines.setdefault(f"{where}{_NO_WINDOW}")
             if any(stage.op == "data_service" for stage in entry.tree.stages):
                 lines.setdefault(f"{where}{_IN_WORKERS}")
+            if entry.files.problem:
+                lines.setdefault(f"{where}{entry.files.problem}")
         return tuple(lines)
 
     def _sources(self) -> tuple[SourceFile, ...]:

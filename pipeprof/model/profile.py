@@ -331,6 +331,40 @@ class Loop:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureWaste:
+    """One feature of an Example that takes more bytes than what it holds."""
+
+    feature: str
+    kind: str  # "int64-list", "float-list": numbers of one byte each; "base64"
+    record_bytes: int  # that it takes in the record
+    raw_bytes: int  # that the same bytes take in a BytesList
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFiles:
+    """The files that one stage reads, as a look at some of them showed. On remote storage nothing is looked at."""
+
+    stage_id: str
+    format: str  # "tfrecord", "text", "csv", "fixed"; whole files by what decodes them: "image", "audio", "whole"
+    files: int  # names that the stage is given
+    looked_at: int = 0  # of these, those whose size is known: spread evenly over all
+    bytes: int | None = None  # of all files, by the mean of those that were looked at
+    smallest_bytes: int | None = None
+    largest_bytes: int | None = None
+    compression: str = ""  # "GZIP", "ZLIB"
+    filesystem: str = "local"  # else its type or scheme: "gs", "s3", "hdfs", "nfs4"
+    record_bytes: float | None = None  # mean of the first records of one file, uncompressed
+    payload_compresses: float | None = None  # bytes for one byte of zlib, in the first 256 kB of one file
+    inflate_bytes_per_s: float | None = None  # of uncompressed data, by one core, measured on the start of one compressed file
+    waste: tuple[FeatureWaste, ...] = ()  # in the first record, where that is an Example
+
+    @property
+    def mean_bytes(self) -> float | None:
+        """Mean size of a file."""
+        return self.bytes / self.files if self.bytes is not None and self.files else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineRecord:
     """One pipeline: as written, as executed, as consumed."""
 
@@ -352,6 +386,7 @@ class PipelineRecord:
     threadpool_size: int | None = None  # options.threading.private_threadpool_size, None where not set
     deterministic: bool | None = None
     global_seed_set: bool = False
+    files: tuple[SourceFiles, ...] = ()  # of the stages that read files whose names are constants
     kept: bool = False  # its dataset is kept for trials
     kept_reason: str = ""
 

@@ -79,6 +79,7 @@ class Rule(ABC, Generic[P]):
     since: ClassVar[str] = "0.1"
     needs: ClassVar[tuple[Need, ...]] = ()
     rivals: ClassVar[tuple[str, ...]] = ()  # codes that explain the same time of the same stage: the dearest stays
+    yields_to: ClassVar[tuple[str, ...]] = ()  # codes with a cheaper cure for the same stage: where one reports, this is silent
     parameters: ClassVar[type[Parameters]] = Parameters
 
     @abstractmethod

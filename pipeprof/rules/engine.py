@@ -73,6 +73,7 @@ def judge(
     _refuse_unknown((*select, *ignore), known)
     set_by_code = thresholds or {}
     results = [_run(rule, analysis, select, ignore, set_by_code.get(rule.code, {})) for rule in known]
+    _settle_yields(results)
     _settle_rivals(results)
     findings = [finding for result in results for finding in _one_a_call(result.findings, analysis)]
     return Judgement(
@@ -135,6 +136,19 @@ def _one_a_call(findings: Sequence[Finding], analysis: Analysis) -> list[Finding
         text = f" The same call makes {units.count_of(more, 'more stage')} like it." if more else ""
         kept.append(replace(first, message=first.message + text))
     return kept
+
+
+def _settle_yields(results: Sequence[_Result]) -> None:
+    """Drop what is said of a stage for which a rule with a cheaper cure has a finding."""
+    places = {result.rule.code: {(item.pipeline_id, item.stage_id) for item in result.findings} for result in results}
+    for result in results:
+        cheaper = {code: places[code] for code in result.rule.yields_to if places.get(code)}
+        kept = [mine for mine in result.findings if not any((mine.pipeline_id, mine.stage_id) in at for at in cheaper.values())]
+        if result.findings and not kept:
+            mine = {(item.pipeline_id, item.stage_id) for item in result.findings}
+            names = " and ".join(sorted(code for code, at in cheaper.items() if at & mine))
+            result.outcome, result.reason = PASSED, f"{names} has a cheaper cure for the same stage"
+        result.findings = kept
 
 
 def _settle_rivals(results: Sequence[_Result]) -> None:

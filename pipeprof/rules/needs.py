@@ -37,6 +37,8 @@ class Need(StrEnum):
     GPU = "how busy a GPU was"
     PCIE = "traffic between host and GPU"
     SCALING = "the rate at fixed numbers of calls"
+    FILES = "the files that the pipeline reads"
+    STORAGE_READS = "the bytes that storage gave"
 
 
 def find_missing(analysis: Analysis, need: Need) -> str:
@@ -96,6 +98,15 @@ def _python_calls(analysis: Analysis) -> str:
     return "the Python functions of the pipeline were not timed"
 
 
+def _files(analysis: Analysis) -> str:
+    known = any(pipeline.record.files for pipeline in analysis.pipelines)
+    return "" if known else "no files were seen that the pipeline reads"
+
+
+def _storage_reads(analysis: Analysis) -> str:
+    return "" if analysis.profile.host.read_bytes is not None else "the bytes read from storage were not measured"
+
+
 def _has_timed_python(pipeline: PipelineView) -> bool:
     return any(view.written is not None and view.written.python is not None for view in pipeline.stages)
 
@@ -134,7 +145,8 @@ def _buffers(analysis: Analysis) -> str:
 
 
 def _gpu(analysis: Analysis) -> str:
-    known = any(item.sm_share is not None for series in analysis.profile.gpus for item in series.bins)
+    sampled = any(item.sm_share is not None for series in analysis.profile.gpus for item in series.bins)
+    known = sampled or any(gpu.sm_share is not None for gpu in analysis.resources.gpus)
     return "" if known else "how busy a GPU was is not known"
 
 
@@ -174,4 +186,6 @@ _CHECKS: dict[Need, Callable[[Analysis], str]] = {
     Need.GPU: _gpu,
     Need.PCIE: _pcie,
     Need.SCALING: _scaling,
+    Need.FILES: _files,
+    Need.STORAGE_READS: _storage_reads,
 }

@@ -6,56 +6,16 @@ It never proposes to cache what is drawn anew in each epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from pipeprof import units
-from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
-from pipeprof.rules.cache_point import (
-    StoredSize,
-    count_objects,
-    count_passes,
-    find_assumptions,
-    find_cached,
-    find_disproved,
-    find_suspects,
-    is_built_anew,
-    is_repeated,
-    measure_stored,
-    reads_everything,
-)
-from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
+from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait, weakest
+from pipeprof.rules.cache_point import count_objects, count_passes, find_disproved
+from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, free_bytes
+from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheablePrefixParameters(Parameters):
-    """Thresholds of PP401."""
-
-    min_share: float = parameter(0.05, unit="share of the step", low=0, high=1, doc="the cache must save this much")
-    max_of_free: float = parameter(0.5, unit="share of free memory", low=0.01, high=1, doc="the cache may take this much")
-    near_best: float = parameter(
-        0.95, unit="share of the best", low=0.1, high=1, doc="of points that save as much, the smallest is taken"
-    )
-    tensor_overhead_bytes: float = parameter(
-        185.0, unit="bytes", low=0, high=10_000, doc="TensorFlow's own memory for each cached tensor"
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _CachePoint:
-    """One place for a cache, with what it stores and what it saves."""
-
-    view: StageView
-    stored: StoredSize
-    stored_bytes: float
-    cost: float  # share of the step
-    busy_s: float  # saved per step
-    assumptions: tuple[str, ...]
-    is_anew: bool  # each epoch reads an object of its own
 
 
 class CacheablePrefix(Rule[CacheablePrefixParameters]):
@@ -115,31 +75,11 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         train = analysis.train
         if train is None or not is_input_bound(analysis):
             return
-        free_bytes = _free_bytes(analysis)
-        disproved = find_disproved(analysis, train)
-        suspects = find_suspects(train, disproved)
-        points = [point for view in train.stages if (point := _weigh(analysis, train, view, suspects, params)) is not None]
-        yield from self._find_best(analysis, train, points, free_bytes, params)
-        for view in disproved:
+        best = find_best(analysis, find_points(analysis, train, params), params)
+        if best is not None:
+            yield self._report_point(analysis, train, best, free_bytes(analysis), params)
+        for view in find_disproved(analysis, train):
             yield self._report_disproved(train, view)
-
-    def _find_best(
-        self,
-        analysis: Analysis,
-        train: PipelineView,
-        points: Sequence[_CachePoint],
-        free_bytes: float,
-        params: CacheablePrefixParameters,
-    ) -> Iterator[Finding]:
-        fitting = [point for point in points if point.stored_bytes <= params.max_of_free * free_bytes]
-        if not fitting:
-            return
-        best = max(point.cost for point in fitting)
-        if best >= params.min_share and best > 0:
-            near = [point for point in fitting if point.cost >= params.near_best * best]
-            yield self._report_point(
-                analysis, train, min(near, key=lambda point: (point.is_anew, point.stored_bytes)), free_bytes, params
-            )
 
     def _report_disproved(self, train: PipelineView, view: StageView) -> Finding:
         return self.report(
@@ -156,14 +96,14 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         self,
         analysis: Analysis,
         train: PipelineView,
-        point: _CachePoint,
-        free_bytes: float,
+        point: CachePoint,
+        free: float,
         params: CacheablePrefixParameters,
     ) -> Finding:
         passes = count_passes(train, point.view)
         describe = _describe_anew if point.is_anew else _describe
         return self.report(
-            describe(analysis, train, point, free_bytes),
+            describe(analysis, train, point, free),
             severity=grade(point.cost),
             confidence=weakest(_find_confidence(point, passes), analysis.verdict.confidence),
             pipeline=train,
@@ -172,7 +112,7 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
                 Evidence(name=COST_SHARE, value=point.cost, unit="share", threshold=params.min_share, n=analysis.steps.count),
                 Evidence(name="saved_s_per_step", value=point.busy_s, unit="s"),
                 Evidence(name="busy_share_upstream", value=_busy_share(train, point), unit="share"),
-                Evidence(name="cache_bytes", value=point.stored_bytes, unit="bytes", threshold=params.max_of_free * free_bytes),
+                Evidence(name="cache_bytes", value=point.stored_bytes, unit="bytes", threshold=params.max_of_free * free),
                 Evidence(name="elements_per_epoch", value=point.stored.elements, unit="elements"),
                 Evidence(name="passes", value=passes, unit="epochs"),
                 *((Evidence(name="objects", value=count_objects(point.view), unit="objects"),) if point.is_anew else ()),
@@ -180,70 +120,38 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         )
 
 
-def _describe(analysis: Analysis, train: PipelineView, point: _CachePoint, free_bytes: float) -> str:
+def _describe(analysis: Analysis, train: PipelineView, point: CachePoint, free: float) -> str:
     passes = count_passes(train, point.view)
     seen = f"read {passes} times in this run" if passes > 1 else "read again by the repeat after it"
     return (
         f"Everything up to {name_stage(point.view)} gives the same elements in every epoch{_assumed(point)}, and is {seen}: "
         f"{units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. The result takes "
-        f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free_bytes)} are free. "
+        f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free)} are free. "
         f"{say_wait(analysis)}. Put .cache() right after it."
     )
 
 
-def _describe_anew(analysis: Analysis, train: PipelineView, point: _CachePoint, free_bytes: float) -> str:
+def _describe_anew(analysis: Analysis, train: PipelineView, point: CachePoint, free: float) -> str:
     objects, epochs = count_objects(point.view), train.record.loop.epoch_count
     return (
         f"{name_stage(point.view)} and all before it are built anew in every epoch: {objects} dataset objects for {epochs} "
         f"epochs, {units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. A cache lives as long "
         f"as its dataset, so that it would save nothing here. Where the data are the same each time{_assumed(point)}, build "
         f"it once, outside the loop, with .cache() there; the result takes {units.byte_count(point.stored_bytes)}, "
-        f"{units.byte_count(free_bytes)} are free. {say_wait(analysis)}."
+        f"{units.byte_count(free)} are free. {say_wait(analysis)}."
     )
 
 
-def _assumed(point: _CachePoint) -> str:
+def _assumed(point: CachePoint) -> str:
     return f", assuming that {' and '.join(point.assumptions)}" if point.assumptions else ""
 
 
-def _weigh(
-    analysis: Analysis,
-    train: PipelineView,
-    view: StageView,
-    suspects: frozenset[str],
-    params: CacheablePrefixParameters,
-) -> _CachePoint | None:
-    assumptions = find_assumptions(train, view, suspects)
-    comes_again = is_repeated(train, view) or is_built_anew(train, view)
-    if assumptions is None or not comes_again or not reads_everything(train, view):
-        return None
-    stored = measure_stored(train, view)
-    if stored is None or view.written is None:
-        return None
-    removed = {item.id for item in upstream(train, view.id)} - find_cached(train, view)
-    return _CachePoint(
-        view=view,
-        stored=stored,
-        stored_bytes=stored.total_bytes(view.written.element_tensors or 1, params.tensor_overhead_bytes),
-        cost=share_saved_without(analysis, train, removed),
-        busy_s=sum(busy_of(item) for item in train.stages if item.id in removed),
-        assumptions=assumptions,
-        is_anew=is_built_anew(train, view),
-    )
-
-
-def _free_bytes(analysis: Analysis) -> float:
-    host = analysis.profile.run.host
-    limits = [size for size in (host.memory_bytes, host.memory_limit_bytes) if size is not None]
-    return max(0.0, float(min(limits) - (analysis.resources.rss_peak_bytes or 0)))
-
-
-def _busy_share(train: PipelineView, point: _CachePoint) -> float | None:
+def _busy_share(train: PipelineView, point: CachePoint) -> float | None:
     total_s = train.busy_s_per_step or sum(busy_of(view) for view in train.stages)
     return point.busy_s / total_s if total_s else None
 
 
-def _find_confidence(point: _CachePoint, passes: int) -> Confidence:
+def _find_confidence(point: CachePoint, passes: int) -> Confidence:
     if point.assumptions or point.is_anew:
         return Confidence.LOW
     return Confidence.HIGH if point.stored.is_exact and passes > 1 else Confidence.MEDIUM

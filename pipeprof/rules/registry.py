@@ -55,6 +55,18 @@ from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
 from pipeprof.rules.pp610_shuffle_quality import ShuffleQuality
 from pipeprof.rules.pp611_batch_randomness import BatchRandomness
 from pipeprof.rules.pp612_seeds_lost import SeedsLost
+from pipeprof.rules.pp701_many_small_files import ManySmallFiles
+from pipeprof.rules.pp702_single_large_file import SingleLargeFile
+from pipeprof.rules.pp703_compressed_cpu_bound import CompressedCpuBound
+from pipeprof.rules.pp704_uncompressed_io_bound import UncompressedIoBound
+from pipeprof.rules.pp705_text_parsing import TextParsing
+from pipeprof.rules.pp706_bad_shard_size import BadShardSize
+from pipeprof.rules.pp707_encoded_waste import EncodedWaste
+from pipeprof.rules.pp708_remote_latency import RemoteLatency
+from pipeprof.rules.pp709_storage_bound import StorageBound
+from pipeprof.rules.pp801_deterministic_offline import DeterministicOffline
+from pipeprof.rules.pp802_move_to_model import MoveToModel
+from pipeprof.rules.pp804_host_saturated import HostSaturated
 from pipeprof.rules.pp805_underused_gpu import UnderusedGpu
 from pipeprof.rules.pp806_gpu_memory_growth import GpuMemoryGrowth
 
@@ -99,6 +111,18 @@ _RULES: tuple[AnyRule, ...] = (
     ShuffleQuality,
     BatchRandomness,
     SeedsLost,
+    ManySmallFiles,
+    SingleLargeFile,
+    CompressedCpuBound,
+    UncompressedIoBound,
+    TextParsing,
+    BadShardSize,
+    EncodedWaste,
+    RemoteLatency,
+    StorageBound,
+    DeterministicOffline,
+    MoveToModel,
+    HostSaturated,
     UnderusedGpu,
     GpuMemoryGrowth,
 )

@@ -13,6 +13,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, SegmentView, StageVi
 from pipeprof.model.diagnosis import (
     Confidence,
     Finding,
+    Gpu,
     InputBound,
     Limit,
     Resources,
@@ -33,12 +34,14 @@ from pipeprof.model.profile import (
     LevelBin,
     Loop,
     LoopBin,
+    OpCost,
     PipelineRecord,
     Profile,
     PythonCalls,
     Role,
     RunInfo,
     ScalingPoint,
+    SourceFiles,
     StageFunction,
     TrialRecord,
     Versions,
@@ -120,6 +123,7 @@ class StageSpec:
     most_calls: float | None = None  # up to which AUTOTUNE may go
     inputs_per_element: float | None = None  # as TensorFlow states it
     held: tuple[float, float] = (0.0, 0.0)  # most elements and bytes that the node's buffer held
+    ops: tuple[OpCost, ...] = ()  # of its node's function, as trace windows saw them
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -169,6 +173,7 @@ class Scene:
     has_train: bool = True
     problems: tuple[str, ...] = ()
     gpus: tuple[GpuSeries, ...] = ()
+    gpu_share: float | None = None  # of the time that the GPU was in use
     children: int = 0
     controls: tuple[Control, ...] = ()
     autotune: Autotune | None = None
@@ -176,6 +181,8 @@ class Scene:
     scaling: tuple[str, tuple[ScalingPoint, ...]] = ("", ())  # the stage, and its rates at several numbers of calls
     trials: tuple[TrialRecord, ...] = ()
     alone: bool = False  # without a consumer
+    files: tuple[SourceFiles, ...] = ()
+    read_bytes: int | None = None  # that storage gave in the run
 
     def but(self, **changes: Any) -> Scene:
         """Return this scene with some numbers changed."""
@@ -212,6 +219,7 @@ class Scene:
                 rss_peak_bytes=self.rss_bytes,
                 memory_limit_bytes=self.memory_limit_bytes,
                 lock_held_share=self.lock_held_share,
+                gpus=() if self.gpu_share is None else (Gpu(name="GPU", sm_share=self.gpu_share),),
             ),
             timeline=(),
             verdict=Verdict(
@@ -248,7 +256,7 @@ class Scene:
             ),
             trials=self.trials,
             pipelines=(self._record(),),
-            host=HostSeries(bins=self._host_bins()),
+            host=HostSeries(bins=self._host_bins(), read_bytes=self.read_bytes),
             gpus=self.gpus,
             controls=self.controls,
             children_not_observed=self.children,
@@ -305,6 +313,7 @@ class Scene:
             scaling_stage=self.scaling[0],
             scaling=self.scaling[1],
             global_seed_set=self.seed_set,
+            files=self.files,
         )
 
     def _written(self, index: int) -> WrittenStage:
@@ -356,6 +365,7 @@ class Scene:
                 buffered_elements=spec.buffered[0] if spec.buffered else None,
                 buffered_elements_max=spec.buffered[1] if spec.buffered else spec.held[0] or None,
                 buffered_bytes_max=spec.buffered[2] if spec.buffered else spec.held[1] or None,
+                ops=spec.ops,
             )
             inner = (
                 ExecutedStage(
@@ -461,6 +471,13 @@ class Scene:
                 read_bytes=0,
             ),
         )
+
+
+def files_of(stage_id: str, format: str, files: int, mean_bytes: float, **details: Any) -> SourceFiles:  # noqa: A002
+    """Make what a stage reads: so many files of one size."""
+    size = round(mean_bytes)
+    planted: dict[str, Any] = {"looked_at": files, "bytes": size * files, "smallest_bytes": size, "largest_bytes": size}
+    return SourceFiles(stage_id=stage_id, format=format, files=files, **(planted | details))
 
 
 def control(recoverable_low: float, recoverable_high: float, **details: Any) -> Control:

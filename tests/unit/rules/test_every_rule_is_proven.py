@@ -29,6 +29,10 @@ STAND_IN = {
     "PP805": "needs a GPU",
     "PP806": "needs a GPU",
     "PP208": "a run tries no fixed number of calls beside AUTOTUNE's: pipeprof bench does",
+    "PP704": "storage that is slower than one reader, and a page cache that can be emptied",
+    "PP708": "remote storage",
+    "PP709": "storage that is slower than one reader, and a page cache that can be emptied",
+    "PP802": "a GPU",
 }
 NO_CURE = {"PP001", "PP004", "PP101", "PP102"}  # they state what is so: each is the other's twin, or every whole run is
 RULES = [pytest.param(rule, id=rule.code) for rule in all_rules()]

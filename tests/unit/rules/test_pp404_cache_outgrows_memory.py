@@ -50,7 +50,7 @@ def test_a_cache_that_will_not_fit_fires_while_it_is_still_growing() -> None:
 def test_it_leads_to_a_change_by_hand() -> None:
     (made,) = recommend(GROWING.analysis(), check(GROWING))
 
-    assert (made.change.kind, made.title) == ("move_cache", "Cache where elements are still small, or in a file")
+    assert (made.change.kind, made.title) == ("place_cache", "Cache where elements are still small, or in a file")
 
 
 def test_the_cured_twin_whose_cache_holds_what_was_read_is_silent() -> None:

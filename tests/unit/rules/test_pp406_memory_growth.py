@@ -108,7 +108,7 @@ def test_a_buffer_that_autotune_lets_grow_is_named_and_limited() -> None:
 
     assert (finding.stage_id, number(finding, "cause")) == ("s1", "buffers")
     assert "The buffer of train.py:14 .prefetch(AUTOTUNE) grows" in finding.message
-    assert made.change.kind == "limit_memory"
+    assert made.change.kind == "bound_buffer"
 
 
 def test_a_run_that_was_hardly_sampled_is_silent() -> None:

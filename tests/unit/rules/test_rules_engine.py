@@ -56,6 +56,10 @@ class _Twin(_Made):
     code, name, cost, rivals = "PP950", "twin", 0.1, ("PP940",)
 
 
+class _Costly(_Made):
+    code, name, cost, yields_to = "PP955", "costly", 0.9, ("PP910",)
+
+
 class _Crashing(_Made):
     code, name = "PP960", "crashing"
 
@@ -132,6 +136,14 @@ def test_of_rivals_at_one_stage_the_dearest_stays() -> None:
 
     assert [finding.code for finding in judgement.findings] == ["PP920"]
     assert (judgement.outcomes[1].outcome, judgement.outcomes[1].reason) == (PASSED, "PP920 explains more of the same time")
+
+
+def test_a_rule_yields_to_a_cheaper_cure_for_the_same_stage_whatever_it_saves() -> None:
+    judged = judge(ANALYSIS, rules=(_Cheap, _Costly))
+
+    assert [finding.code for finding in judged.findings] == ["PP910"]
+    assert (judged.outcomes[1].outcome, judged.outcomes[1].reason) == (PASSED, "PP910 has a cheaper cure for the same stage")
+    assert [finding.code for finding in judge(ANALYSIS, rules=(_Dear, _Costly)).findings] == ["PP920", "PP955"]
 
 
 def test_of_rivals_that_cost_the_same_the_lower_code_stays() -> None:
