@@ -22,6 +22,14 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "move_cache": "Move the cache above the random stages",
+    "parse_batch": "Batch the records first, then parse each batch in one call",
+    "filter_earlier": "Filter before the map whose work is thrown away",
+    "skip_earlier": "Leave elements out before they are made",
+    "shuffle_earlier": "Shuffle before the map that makes the elements large",
+    "cast_later": "Cast after the batch, or in the model",
+    "bucket": "Let rows of about one length meet in a batch: bucket_by_sequence_length",
+    "fuse_decode_crop": "Make only the pixels that are used: crop while decoding, resize without antialias",
+    "repeat_once": "Let one iterator serve all epochs: repeat() and one loop",
 }
 _TITLES = {"PP403": "Let the cache fill: put take() before it"}  # where one kind is the cure of several problems
 PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING, ElementsState.SAME_BUT_RANDOM})
@@ -188,4 +196,12 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP403": _of_kind("move_cache"),
     "PP501": _of_kind("replace_python"),
     "PP601": _vectorize,
+    "PP602": _of_kind("parse_batch"),
+    "PP603": _of_kind("filter_earlier"),
+    "PP604": _of_kind("skip_earlier"),
+    "PP605": _of_kind("shuffle_earlier"),
+    "PP606": _of_kind("cast_later"),
+    "PP607": _of_kind("bucket"),
+    "PP608": _of_kind("fuse_decode_crop"),
+    "PP609": _of_kind("repeat_once"),
 }

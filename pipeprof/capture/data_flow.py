@@ -117,4 +117,4 @@ def _is_crop(op: Any, tensor: Any) -> bool:
     if op.type != "StridedSlice" or op.inputs[0].name != tensor.name or op.get_attr("ellipsis_mask"):
         return False
     whole = op.get_attr("begin_mask") & op.get_attr("end_mask")
-    return whole & _ROWS_AND_COLUMNS != _ROWS_AND_COLUMNS
+    return bool(whole & _ROWS_AND_COLUMNS != _ROWS_AND_COLUMNS)

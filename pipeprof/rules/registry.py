@@ -32,6 +32,14 @@ from pipeprof.rules.pp402_frozen_randomness import FrozenRandomness
 from pipeprof.rules.pp403_cache_never_completes import CacheNeverCompletes
 from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
 from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
+from pipeprof.rules.pp602_parse_single import ParseSingle
+from pipeprof.rules.pp603_filter_late import FilterLate
+from pipeprof.rules.pp604_skip_late import SkipLate
+from pipeprof.rules.pp605_shuffle_late import ShuffleLate
+from pipeprof.rules.pp606_cast_early import CastEarly
+from pipeprof.rules.pp607_padding_waste import PaddingWaste
+from pipeprof.rules.pp608_resize_decode_waste import ResizeDecodeWaste
+from pipeprof.rules.pp609_repeat_per_epoch import RepeatPerEpoch
 
 AnyRule = type[Rule[Any]]  # Any: each rule has parameters of its own
 
@@ -51,6 +59,14 @@ _RULES: tuple[AnyRule, ...] = (
     CacheNeverCompletes,
     PythonUnderGil,
     MapBeforeBatch,
+    ParseSingle,
+    FilterLate,
+    SkipLate,
+    ShuffleLate,
+    CastEarly,
+    PaddingWaste,
+    ResizeDecodeWaste,
+    RepeatPerEpoch,
 )
 _SIGNIFICANT = 4
 _WIDTH = 80
