@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Steps
 
+_MANY = 5  # epochs
 _FEWEST_EDGES = 2  # the first one often costs the most, once: up to 2.4 s to take an iterator down
 
 
@@ -22,5 +23,5 @@ def share_of_edges(steps: Steps, train: PipelineView) -> float:
 
 
 def is_rebuilding(steps: Steps) -> bool:
-    """Tell whether making and taking down iterators is the larger part of the usual edge."""
-    return (steps.teardown_s or 0.0) + (steps.creation_s or 0.0) > (steps.epoch_first_wait_s or 0.0)
+    """Tell whether making and taking down iterators is the larger part of the usual edge, of many."""
+    return steps.epochs >= _MANY and (steps.teardown_s or 0.0) + (steps.creation_s or 0.0) > (steps.epoch_first_wait_s or 0.0)

@@ -1,4 +1,4 @@
-"""PP609: epochs are so short that making an iterator for each takes a good part of the loop.
+"""PP609: epochs are so short, and so many, that making an iterator for each takes a good part of the loop.
 
 The one idea: TensorFlow optimises the graph and starts its threads anew for every iterator; one iterator that repeats does that
 once. Epochs whose start waits for elements instead are PP105's.
@@ -42,7 +42,7 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
         The making and the taking down of iterators and the wait for the first
         element of each later epoch: the median of these, times their number, as
         a share of the loop's wall time. It speaks where the first two are the
-        larger part; where the wait is, PP105 does. Three epochs are needed.
+        larger part; where the wait is, or of fewer than five epochs, PP105 does.
 
     When it is wrong:
         Where each epoch must end at its own last element, as in evaluation, or

@@ -17,6 +17,7 @@ from pipeprof.model.diagnosis import (
     Limit,
     Resources,
     Stage,
+    StageOp,
     Steps,
     Verdict,
 )
@@ -112,6 +113,9 @@ class StageSpec:
     fused_with: tuple[str, ...] = ()
     inner_nodes: tuple[tuple[str, float], ...] = ()  # nodes of inner pipelines with their share of the busy time
     traced: tuple[int, float] = (0, 0.0)  # elements that trace windows saw, and their busy seconds
+    node_bytes_taken: int = 0  # for each element, as TensorFlow counted
+    held: float | None = None  # elements in its buffer at most
+    ops: tuple[StageOp, ...] = ()  # inside its function, as trace windows showed them
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -319,6 +323,8 @@ class Scene:
                 elements=elements,
                 busy_s=spec.busy_s * self.step_count * (1 - inner_share),
                 bytes_produced=spec.node_element_bytes * elements,
+                bytes_consumed=spec.node_bytes_taken * elements,
+                buffered_elements_max=spec.held,
                 parallelism=spec.slots if spec.slots > 1 or spec.tuned else None,
                 parallelism_tuned=spec.tuned,
                 incarnations=spec.incarnations,
@@ -362,6 +368,7 @@ class Scene:
                 executed_as=nodes[0].node if nodes else None,
                 inputs=written.inputs,
                 call_site=written.call_site,
+                ops=spec.ops,
             ),
             written=written,
             executed=nodes if self.has_counters else (),

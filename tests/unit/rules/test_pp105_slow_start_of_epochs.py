@@ -65,11 +65,13 @@ def test_a_loop_that_waits_within_its_epochs_too_is_silent() -> None:
 
 @pytest.mark.parametrize(("edge_s", "fires"), [(0.59, False), (0.61, True)])
 def test_it_fires_just_over_the_threshold_and_not_just_under(edge_s: float, fires: bool) -> None:
-    assert bool(check(EDGY.but(edges=(0.0, 0.0, edge_s)))) is fires  # two of them, in 24 s
+    assert bool(check(EDGY.but(edges=(edge_s, 0.0, 0.0)))) is fires  # two of them, in 24 s
 
 
 def test_edges_that_are_mostly_the_making_of_iterators_are_another_rules() -> None:
-    assert check(EDGY.but(edges=(0.7, 1.96, 2.65))) == []
+    assert check(EDGY.but(edges=(0.7, 1.96, 2.65), epochs=5)) == []
+    assert len(check(EDGY.but(edges=(0.7, 1.94, 2.65), epochs=5))) == 1
+    assert len(check(EDGY.but(edges=(0.7, 1.96, 2.65), epochs=4))) == 1
 
 
 def test_a_single_edge_may_have_been_an_accident_and_is_silent() -> None:
