@@ -42,6 +42,8 @@ MANUAL = {
     "materialize": "Do this work once, and train from files with its result",
     "data_service": "Run the input on tf.data service workers",
     "move_to_model": "Move this augmentation into the model, on the GPU",
+    "bucket": "Let rows of about one length meet in a batch: bucket_by_sequence_length",
+    "fuse_decode_crop": "Make only the pixels that are used: crop while decoding, resize without antialias",
 }
 _TITLES = {  # where one kind is the cure of several problems
     "PP403": "Let the cache fill: put take() before it",
@@ -67,6 +69,9 @@ _SKETCHES = {
     "place of tf.io.parse_single_example",
     "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
     "batch, or in the model (tf.keras.layers.Rescaling)",
+    "bucket": "it changes which rows meet in a batch: ds.bucket_by_sequence_length(length, boundaries, batch_sizes) in the place "
+    "of padded_batch",
+    "fuse_decode_crop": "it changes your own function, and its pixels: tf.io.decode_and_crop_jpeg, tf.image.resize without antialias",
     "convert_format": _REWRITES_FILES,
     "recompress": _REWRITES_FILES,
     "shard": _REWRITES_FILES,
@@ -316,6 +321,14 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP502": _python_latency,
     "PP503": _of_kind("replace_python"),
     "PP601": _vectorize,
+    "PP602": _of_kind("parse_batch"),
+    "PP603": _of_kind("filter_earlier"),
+    "PP604": _of_kind("skip_earlier"),
+    "PP605": _of_kind("shuffle_earlier"),
+    "PP606": _of_kind("cast_later"),
+    "PP607": _of_kind("bucket"),
+    "PP608": _of_kind("fuse_decode_crop"),
+    "PP609": _of_kind("repeat_once"),
     "PP610": _shuffle_quality,
     "PP611": _of_kind("draw_per_element"),
     "PP612": _of_kind("stateless_random"),

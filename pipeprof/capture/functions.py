@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeprof.capture.call_sites import kind_of_file
+from pipeprof.capture.data_flow import DataFlow, follow
 from pipeprof.capture.draws import single_draws
 from pipeprof.capture.elementwise import why_not_elementwise
 from pipeprof.model.profile import StageFunction
@@ -61,6 +63,7 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         return None
     nodes = [node for wrapper in wrappers for node in _all_nodes(wrapper.function.graph.as_graph_def())]
     types = [node.op for node in nodes]
+    flow = _follow(wrappers[0].function.graph) if len(wrappers) == 1 else None
     return StageFunction(
         name=_readable_name(wrappers[0]),
         op_types=tuple(sorted(set(types))),
@@ -75,6 +78,7 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
         op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
+        **({} if flow is None else asdict(flow)),
     )
 
 
@@ -113,6 +117,13 @@ def graph_nodes(dataset: Any) -> Iterator[Any]:  # Any: a tf.data.Dataset
     """Yield the nodes of a transformation's functions, nested ones included; nothing where it has no function."""
     for wrapper in _wrappers(dataset):
         yield from _all_nodes(wrapper.function.graph.as_graph_def())
+
+
+def _follow(graph: Any) -> DataFlow | None:
+    try:
+        return follow(graph)
+    except Exception:  # noqa: BLE001 - a graph that this cannot read proves nothing, and nothing of the user's fails for it
+        return None
 
 
 def captured_bytes(dataset: Any) -> int:  # Any: a tf.data.Dataset

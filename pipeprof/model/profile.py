@@ -154,6 +154,11 @@ class StageFunction:
     inner_datasets: tuple[str, ...] = ()  # dataset ops built inside (interleave, flat_map)
     op_lines: dict[str, str] = field(default_factory=dict)  # type of op -> "file:line" where the user's code makes the first
     not_elementwise: str | None = None  # why a call on a batch is not proven to give the results one by one; "": it is
+    passes: tuple[int, ...] = ()  # for each flat output the flat argument that it hands on unchanged, -1 where it makes it
+    reads: tuple[int, ...] | None = None  # flat arguments that its outputs depend on; None where that was not followed
+    widened_from: str = ""  # integer type ("uint8") of which its largest cast output is a wider copy, scaled at most
+    narrow_bytes: int | None = None  # bytes of an element had it not been cast, where all shapes are known
+    after_decode: tuple[str, ...] = ()  # ops that take a picture that it decodes and leave pixels out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,8 @@
 """PP105: training waits at the edges of epochs, and hardly anywhere else.
 
 The one idea: an input that keeps up within epochs can still stop the loop between them, where an iterator is taken down and
-made anew and its buffers fill. A median of the steps never shows that. It leaves alone what is slow within epochs too.
+made anew and its buffers fill. A median of the steps never shows that. It leaves alone what is slow within epochs too, and
+edges that are mostly the making of iterators: those are PP609's.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding, Steps
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
 from pipeprof.rules.cost import is_input_bound
+from pipeprof.rules.epoch_edges import is_rebuilding, share_of_edges
 from pipeprof.rules.needs import Need
 
-_FEWEST_EDGES = 2  # the first one often costs the most, once: up to 2.4 s to take an iterator down
 _BUFFERS = frozenset({"shuffle"})
 
 
@@ -77,9 +78,9 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
         train, steps = analysis.train, analysis.steps
         if train is None or steps.wait_share is None or not is_input_bound(analysis):
             return
-        share = _share_of_edges(steps, train)
+        share = share_of_edges(steps, train)
         within = steps.wait_share - (steps.boundary_wait_share or 0.0)
-        if share < params.min_share or within > params.max_within:
+        if share < params.min_share or within > params.max_within or is_rebuilding(steps):
             return
         view = _filled_buffer(train)
         parts = _parts(steps, view, is_keras=train.record.loop.method == "keras")
@@ -97,15 +98,6 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
                 Evidence(name="first_wait_s", value=steps.epoch_first_wait_s, unit="s"),
             ),
         )
-
-
-def _share_of_edges(steps: Steps, train: PipelineView) -> float:
-    """Return the share of the loop that its usual edge costs, 0 where too few were seen to know what is usual."""
-    wall_s = sum(item.wait_s + item.gap_s for item in train.record.loop.bins)
-    edges = steps.epochs - 1
-    if steps.edge_s is None or edges < _FEWEST_EDGES or wall_s <= 0:
-        return 0.0
-    return steps.edge_s * edges / wall_s
 
 
 def _filled_buffer(train: PipelineView) -> StageView | None:

@@ -67,7 +67,7 @@ class SequentialMap(Rule[RoomParameters]):
     code = "PP201"
     name = "sequential-map"
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
-    rivals = ("PP601",)
+    rivals = ("PP601", "PP602")
     parameters = RoomParameters
 
     def check(self, analysis: Analysis, params: RoomParameters) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ class LowParallelism(Rule[RoomParameters]):
     code = "PP203"
     name = "low-parallelism"
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
-    rivals = ("PP601",)
+    rivals = ("PP601", "PP602")
     parameters = RoomParameters
 
     def check(self, analysis: Analysis, params: RoomParameters) -> Iterator[Finding]:

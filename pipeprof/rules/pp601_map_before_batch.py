@@ -1,7 +1,8 @@
 """PP601: a cheap map runs once per element where it could run once per batch.
 
 The one idea: calling a function costs TensorFlow some 15 µs, so work that is cheaper than that is mostly calling. Only
-functions whose every operation has a batched form are proposed; whether the results agree is left to the trial.
+functions whose every operation has a batched form are proposed; whether the results agree is left to the trial. Functions
+that parse records are PP602's.
 """
 
 from __future__ import annotations
@@ -13,21 +14,12 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import consumer_of, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.model.profile import StageFunction
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.batched_form import has_batched_form, parses_records, share_of_hand_over
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 
-# Without a batched form, by prefix: images and audio, strings, files, tables, loops, results whose shape depends on values.
-_NOT_BATCHED = (
-    "Decode", "Encode", "Resize", "Extract", "Draw", "NonMaxSuppression", "CropAndResize", "ImageProjective", "String",
-    "Static", "Regex", "Unicode", "Substr", "AsString", "ReadFile", "WriteFile", "MatchingFiles", "LookupTable", "HashTable",
-    "Unique", "Where", "Rng", "Random", "StatelessRandom", "Stateless", "Multinomial", "PyFunc", "EagerPyFunc",
-    "ParseTensor", "Serialize", "Deserialize", "Print", "While", "If", "Case", "TensorList", "TensorArray", "Ragged", "Sparse",
-    "Audio", "Mfcc", "Tokenize", "Sentencepiece", "Dynamic", "SetSize", "DenseToDense", "Bincount",
-)  # fmt: skip
 BY_HAND = "by_hand"  # name of the evidence that the function must be rewritten first
-_BATCHED_ALL_THE_SAME = frozenset({"DecodeCSV"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +46,7 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
     Why it costs time:
         Calling a function costs 15-25 microseconds whatever it does. For cheap
         functions that is most of the time: scaling a number took 23
-        microseconds as map.batch and 0.7 as batch.map, parsing an example of
-        21 features 36 and 3.
+        microseconds as map.batch and 0.7 as batch.map.
 
     How it is measured:
         Busy time for one step over the elements for one step. The saving is
@@ -68,11 +59,11 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
         same, it weighs less and is to be rewritten by hand. Large elements
         are bound by memory: cast and scale of 224 x 224 images was slower
         batched. Silent for random operations, image decoding, strings,
-        tables, loops and Python.
+        tables, loops and Python; the parsing of records is PP602's.
 
     What to do:
         batch first, then map, with the function written for a leading batch
-        dimension; tf.io.parse_example in place of parse_single_example.
+        dimension.
 
     What that can change:
         One bad record fails its whole batch. Floating-point reductions can
@@ -80,7 +71,7 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
 
     References:
         TensorFlow guide "Better performance with the tf.data API", on
-        vectorizing; tensorflow/tensorflow issues 390, 13187, 37093.
+        vectorizing; tensorflow/tensorflow issues 13187, 15694.
     """
 
     code = "PP601"
@@ -100,7 +91,7 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
             visits, busy_s = elements_per_step(train, view) or 0.0, busy_of(view)
             saved_s = min(busy_s, (visits - 1) * params.dispatch_s)
             cost = share_saved_at(analysis, train, view, (busy_s - saved_s) / max(view.slots, 1.0))
-            cost = max(cost, _share_of_hand_over(train, visits, params))
+            cost = max(cost, share_of_hand_over(train, visits, params.max_element_s))
             if cost >= params.min_share and cost > 0:
                 yield self._report_map(analysis, train, view, cost, params)
 
@@ -152,32 +143,13 @@ def _next_lower(severity: Severity) -> Severity:
     return Severity.MEDIUM if severity is Severity.HIGH else Severity.LOW
 
 
-def _share_of_hand_over(train: PipelineView, visits: float, params: MapBeforeBatchParameters) -> float:
-    """Return the share of the step that handing single elements from thread to thread costs.
-
-    TensorFlow's counters see the function, not the hand-over. Where training waits although every stage is fast enough by the
-    counters, what they do not explain of the step is that, as far as it is no more than ``max_element_s`` for each element.
-    """
-    if not train.step_s or not train.wait_s or train.production_s_per_step is None:
-        return 0.0
-    hidden_s = train.step_s - max(train.production_s_per_step, train.gap_s or 0.0)
-    if hidden_s <= 0 or hidden_s > visits * params.max_element_s:
-        return 0.0
-    return min(train.wait_s, hidden_s) * (1 - 1 / visits) / train.step_s
-
-
 def _stands_before_batch(train: PipelineView, view: StageView) -> bool:
     if view.written is None or view.written.op != "map" or not view.executed:
         return False
     consumer = consumer_of(train, view.id)
     is_batched = consumer is not None and consumer.written is not None and consumer.written.op == "batch"
-    return is_batched and view.written.function is not None and _has_batched_form(view.written.function)
-
-
-def _has_batched_form(function: StageFunction) -> bool:
-    if function.random_ops or function.python_ops or function.stateful_ops or function.inner_datasets:
-        return False
-    return all(op in _BATCHED_ALL_THE_SAME or not op.startswith(_NOT_BATCHED) for op in function.op_types)
+    function = view.written.function
+    return is_batched and function is not None and has_batched_form(function) and not parses_records(function)
 
 
 def _is_small_and_frequent(train: PipelineView, view: StageView, params: MapBeforeBatchParameters) -> bool:

@@ -52,6 +52,14 @@ from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
 from pipeprof.rules.pp502_python_latency import PythonLatency
 from pipeprof.rules.pp503_scalar_generator import ScalarGenerator
 from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch
+from pipeprof.rules.pp602_parse_single import ParseSingle
+from pipeprof.rules.pp603_filter_late import FilterLate
+from pipeprof.rules.pp604_skip_late import SkipLate
+from pipeprof.rules.pp605_shuffle_late import ShuffleLate
+from pipeprof.rules.pp606_cast_early import CastEarly
+from pipeprof.rules.pp607_padding_waste import PaddingWaste
+from pipeprof.rules.pp608_resize_decode_waste import ResizeDecodeWaste
+from pipeprof.rules.pp609_repeat_per_epoch import RepeatPerEpoch
 from pipeprof.rules.pp610_shuffle_quality import ShuffleQuality
 from pipeprof.rules.pp611_batch_randomness import BatchRandomness
 from pipeprof.rules.pp612_seeds_lost import SeedsLost
@@ -108,6 +116,14 @@ _RULES: tuple[AnyRule, ...] = (
     PythonLatency,
     ScalarGenerator,
     MapBeforeBatch,
+    ParseSingle,
+    FilterLate,
+    SkipLate,
+    ShuffleLate,
+    CastEarly,
+    PaddingWaste,
+    ResizeDecodeWaste,
+    RepeatPerEpoch,
     ShuffleQuality,
     BatchRandomness,
     SeedsLost,

@@ -18,6 +18,7 @@ from pipeprof.model.diagnosis import (
     Limit,
     Resources,
     Stage,
+    StageOp,
     Steps,
     Verdict,
 )
@@ -124,6 +125,8 @@ class StageSpec:
     inputs_per_element: float | None = None  # as TensorFlow states it
     held: tuple[float, float] = (0.0, 0.0)  # most elements and bytes that the node's buffer held
     ops: tuple[OpCost, ...] = ()  # of its node's function, as trace windows saw them
+    node_bytes_taken: int = 0  # for each element, as TensorFlow counted
+    shown_ops: tuple[StageOp, ...] = ()  # inside its function, brought to a step
 
 
 def stage(op: str, busy_s: float = 0.0, **details: Any) -> StageSpec:
@@ -355,6 +358,7 @@ class Scene:
                 elements=elements,
                 busy_s=spec.busy_s * self.step_count * (1 - inner_share),
                 bytes_produced=spec.node_element_bytes * elements,
+                bytes_consumed=spec.node_bytes_taken * elements,
                 parallelism=spec.slots if spec.slots > 1 or spec.tuned else None,
                 parallelism_tuned=spec.tuned,
                 incarnations=spec.incarnations,
@@ -404,6 +408,7 @@ class Scene:
                 executed_as=nodes[0].node if nodes else None,
                 inputs=written.inputs,
                 call_site=written.call_site,
+                ops=spec.shown_ops,
             ),
             written=written,
             executed=nodes if self.has_counters else (),

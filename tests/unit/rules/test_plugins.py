@@ -52,7 +52,7 @@ def test_it_is_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "HOUSE1"]) == 0
 
     text = capsys.readouterr().out
-    assert text.startswith("HOUSE1  small-batch  Small batch.")
+    assert text.startswith("HOUSE1  small-batch  A batch() in the training")
     assert "fewer elements than agreed" in text
 
 

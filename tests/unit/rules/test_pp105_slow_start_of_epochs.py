@@ -68,6 +68,12 @@ def test_it_fires_just_over_the_threshold_and_not_just_under(edge_s: float, fire
     assert bool(check(EDGY.but(edges=(edge_s, 0.0, 0.0)))) is fires  # two of them, in 24 s
 
 
+def test_edges_that_are_mostly_the_making_of_iterators_are_another_rules() -> None:
+    assert check(EDGY.but(edges=(0.7, 1.96, 2.65), epochs=5)) == []
+    assert len(check(EDGY.but(edges=(0.7, 1.94, 2.65), epochs=5))) == 1
+    assert len(check(EDGY.but(edges=(0.7, 1.96, 2.65), epochs=4))) == 1
+
+
 def test_a_single_edge_may_have_been_an_accident_and_is_silent() -> None:
     assert check(EDGY.but(epochs=2)) == []
 

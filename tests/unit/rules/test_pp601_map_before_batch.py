@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeprof.model.diagnosis import Confidence, Severity
+from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp601_map_before_batch import MapBeforeBatch, MapBeforeBatchParameters
 from tests.support.builders import Scene, StageSpec, function, number, python_function, random_function, stage
 
@@ -92,9 +93,21 @@ def test_functions_without_a_batched_form_are_silent(op: str) -> None:
     assert check(scene(scale(function=function(op)), stage("batch"))) == []
 
 
-@pytest.mark.parametrize("op", ["ParseExampleV2", "DecodeCSV", "SelectV2", "Sum", "StatefulPartitionedCall"])
+@pytest.mark.parametrize("op", ["SelectV2", "Sum", "StatefulPartitionedCall"])
 def test_functions_with_a_batched_form_fire(op: str) -> None:
     assert [finding.stage_id for finding in check(scene(scale(function=function(op)), stage("batch")))] == ["s1"]
+
+
+@pytest.mark.parametrize("op", ["ParseExampleV2", "DecodeCSV"])
+def test_the_parsing_of_records_is_another_rules(op: str) -> None:
+    assert check(scene(scale(function=function(op)), stage("batch"))) == []
+
+
+def test_it_does_not_apply_without_counters() -> None:
+    outcomes = judge(SLOW.but(has_counters=False).analysis()).outcomes
+
+    (outcome,) = [item for item in outcomes if item.code == "PP601"]
+    assert outcome.outcome == NOT_APPLICABLE
 
 
 @pytest.mark.parametrize("made_of", [random_function(), python_function(), function(stateful_ops=("ReadVariableOp",)), None])
