@@ -71,7 +71,8 @@ _SKETCHES = {
     "batch, or in the model (tf.keras.layers.Rescaling)",
     "bucket": "it changes which rows meet in a batch: ds.bucket_by_sequence_length(length, boundaries, batch_sizes) in the place "
     "of padded_batch",
-    "fuse_decode_crop": "it changes your own function, and its pixels: tf.io.decode_and_crop_jpeg, tf.image.resize without antialias",
+    "fuse_decode_crop": "it changes your own function, and its pixels: tf.io.decode_and_crop_jpeg, and "
+    "tf.image.resize without antialias",
     "convert_format": _REWRITES_FILES,
     "recompress": _REWRITES_FILES,
     "shard": _REWRITES_FILES,
