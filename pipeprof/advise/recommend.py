@@ -69,8 +69,8 @@ _SKETCHES = {
     "place of tf.io.parse_single_example",
     "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
     "batch, or in the model (tf.keras.layers.Rescaling)",
-    "bucket": "it changes which rows meet in a batch: ds.bucket_by_sequence_length(length, boundaries, batch_sizes) in the place "
-    "of padded_batch",
+    "bucket": "it changes which rows meet in a batch: ds.bucket_by_sequence_length(length, boundaries, batch_sizes) in the "
+    "place of padded_batch",
     "fuse_decode_crop": "it changes your own function, and its pixels: tf.io.decode_and_crop_jpeg, and "
     "tf.image.resize without antialias",
     "convert_format": _REWRITES_FILES,
