@@ -166,10 +166,17 @@ def script_hooks(run: RunDirectory, settings: Settings, command: tuple[str, ...]
 
     def before() -> None:
         state["session"] = _start_session(settings, run, command)
+        if settings.plan is not None:
+            from pipeprof.advise.applying import Applier
+
+            state["applier"] = Applier(settings.plan, state["session"].origin)
+            state["session"].on_dataset = state["applier"].made
 
     def ended(end: ScriptEnd) -> None:
         captured = _stop_session(state["session"])
         info = replace(captured.run, exit_status=end.exit_status, ended=end.ended, wall_s=end.wall_s or captured.run.wall_s)
+        if "applier" in state:
+            info = state["applier"].told(info)
         state["profile"] = replace(captured, run=info)
         run.write_profile(state["profile"])
 

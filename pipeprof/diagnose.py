@@ -27,7 +27,8 @@ from pipeprof.analysis.stage_graph import neighbours
 from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Diagnosis, Pipeline, Recommendation, Run, Safety
+from pipeprof.model.diagnosis import Diagnosis, Finding, Pipeline, Recommendation, Run, Safety
+from pipeprof.model.plan import applied_phrase
 from pipeprof.model.profile import TRACED, CallSite, ElementsState, Profile, TrialState
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
@@ -46,21 +47,32 @@ def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bo
     analysis = analyse(profile)
     judgement = judge_as_chosen(analysis, choice or Choice())
     recommendations = recommend(analysis, judgement.findings)
+    findings, recommendations = _without_applied(judgement.findings, recommendations, profile.run.applied)
     if with_patches:
         recommendations = tuple(_with_patch(item, analysis) for item in recommendations)
     return Diagnosis(
         run=_run(profile),
         steps=analysis.steps,
         resources=analysis.resources,
-        verdict=conclude_alone(conclude(analysis.verdict, judgement.findings), analysis),
+        verdict=conclude_alone(conclude(analysis.verdict, findings), analysis),
         timeline=analysis.timeline,
         pipelines=tuple(_pipeline(analysis, view) for view in analysis.pipelines),
-        findings=judgement.findings,
+        findings=findings,
         recommendations=recommendations,
         rules=judgement.outcomes,
         unused_comments=judgement.unused,
         trials_note=profile.trials_note,
     )
+
+
+def _without_applied(
+    findings: tuple[Finding, ...], recommendations: tuple[Recommendation, ...], applied: tuple[str, ...]
+) -> tuple[tuple[Finding, ...], tuple[Recommendation, ...]]:
+    """Leave out what the run had already, though its source does not show it, and the findings that lead to it."""
+    had = [item for item in recommendations if applied_phrase(item.title, item.call_site) in applied]
+    cured = {(code, item.pipeline_id, item.stage_id) for item in had for code in item.findings}
+    left = tuple(item for item in findings if (item.code, item.pipeline_id, item.stage_id) not in cured)
+    return left, tuple(item for item in recommendations if item not in had)
 
 
 def _run(profile: Profile) -> Run:

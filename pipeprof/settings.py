@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeprof.choice import Choice
 from pipeprof.model.diagnosis import Safety
+from pipeprof.model.plan import ApplyPlan
 from pipeprof.store import DEFAULT_ROOT
 
 
@@ -28,4 +29,5 @@ class Settings:
     gpu_hz: float = 10.0
     html: bool = True
     json_path: Path | None = None
+    plan: ApplyPlan | None = None  # confirmed changes of an earlier run, to be applied
     choice: Choice = field(default_factory=Choice)  # which rules judge, and by which thresholds

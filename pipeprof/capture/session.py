@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from pipeprof.capture.call_sites import Origin
 from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.end_mark import set_mark
@@ -61,6 +62,7 @@ class CaptureSession:
             save: called with the Profile about once a second, on the sampler's thread.
         """
         self.active = False
+        self.on_dataset: Callable[[Any], None] | None = None  # called with every data set as it is made
         self._settings = settings
         self._save = save
         self._origin_ns = time.perf_counter_ns()
@@ -151,6 +153,12 @@ class CaptureSession:
     def dataset_made(self, dataset: Any) -> None:
         """Remember where a dataset was made."""
         self._registry.note(dataset)
+        if self.on_dataset is not None:
+            self.on_dataset(dataset)
+
+    def origin(self, dataset: Any) -> Origin | None:
+        """Return where a dataset was made, None where that is not known."""
+        return self._registry.origin(dataset)
 
     def iterator_begins(self) -> None:
         """Look which threads there are before an iterator makes its own."""

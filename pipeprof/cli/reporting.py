@@ -37,6 +37,7 @@ def after_run(run: RunDirectory, end: ProcessEnd, settings: Settings, directory:
             return
         diagnosis = _diagnose_and_write(run, settings, json_to_stdout=json_to_stdout)
         _speak(diagnosis, end, settings, shown)
+        _print(_applied(run, settings), settings)
     except OSError as error:  # standard error is closed, or the disk is full
         _print([f"pipeprof: cannot write the report: {error.strerror}; the profile is in {shown}"], settings)
     except Exception as error:  # noqa: BLE001 - the script's status comes first
@@ -90,6 +91,18 @@ def _speak(diagnosis: Diagnosis, end: ProcessEnd, settings: Settings, shown: Pat
         from pipeprof.report.terminal import print_report
 
         print_report(diagnosis, sys.stderr, shown)
+
+
+def _applied(run: RunDirectory, settings: Settings) -> list[str]:
+    """Say what of an earlier run was applied to this one, and what was not."""
+    if settings.plan is None:
+        return []
+    info = run.load().run
+    left = [text for text in info.problems if text.startswith("not applied")]
+    return [
+        *(f"pipeprof: applied from {settings.plan.run_id}: {text}" for text in info.applied),
+        *(f"pipeprof: {text}" for text in left),
+    ]
 
 
 def _nothing_consumed(diagnosis: Diagnosis) -> str:

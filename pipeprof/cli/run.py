@@ -13,13 +13,17 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeprof.choice import Choice
 from pipeprof.cli import choosing, reporting
 from pipeprof.errors import UserError
-from pipeprof.launch.supervisor import supervise
+from pipeprof.launch.supervisor import check_command, supervise
 from pipeprof.model.diagnosis import Safety
+from pipeprof.model.plan import ApplyPlan
 from pipeprof.settings import Settings
+from pipeprof.store import find_run
 
-_OPTIONS_WITH_VALUE = frozenset({"--output", "--budget", "--json", "--sample-hz", "--allow"}) | choosing.OPTIONS_WITH_VALUE
+_WITH_VALUE = frozenset({"--output", "--apply", "--budget", "--json", "--sample-hz", "--allow"})
+_OPTIONS_WITH_VALUE = _WITH_VALUE | choosing.OPTIONS_WITH_VALUE
 _BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s|m|min)?")
 _FASTEST_HZ = 1000.0
 
@@ -32,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="DIR", type=Path, default=defaults.output_root, help="where runs are kept (default: %(default)s/)"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing; the files are written all the same")
+    parser.add_argument(
+        "--apply",
+        metavar="RUN",
+        help="apply the confirmed changes of an earlier run of the script, its source untouched; nothing is tried",
+    )
     parser.add_argument("--no-trials", action="store_true", help="do not try the changes after the script")
     parser.add_argument("--no-replay-python", action="store_true", help="do not run Python functions and generators in trials")
     parser.add_argument(
@@ -80,17 +89,19 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the script and report; return the script's status."""
+    choice = choosing.choice_of(arguments)
     settings = Settings(
         output_root=arguments.output,
         quiet=arguments.quiet,
-        try_changes=not arguments.no_trials,
+        try_changes=not arguments.no_trials and arguments.apply is None,
         replay_python=not arguments.no_replay_python,
         allow=arguments.allow,
         budget_s=arguments.budget,
         sample_hz=arguments.sample_hz,
         html=not arguments.no_html,
         json_path=None if arguments.json is None or str(arguments.json) == "-" else arguments.json.absolute(),
-        choice=choosing.choice_of(arguments),
+        choice=choice,
+        plan=None if arguments.apply is None else _plan(arguments, choice),
     )
     check_target(settings.json_path)
     directory = Path.cwd()
@@ -98,6 +109,18 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C leaves the report, not the status
         reporting.after_run(run_directory, end, settings, directory, json_to_stdout=str(arguments.json) == "-")
     return end.exit_status
+
+
+def _plan(arguments: argparse.Namespace, choice: Choice) -> ApplyPlan:
+    """Return what ``--apply`` names; the rules are loaded for it alone.
+
+    Raises:
+        UserError: it has nothing to apply here.
+    """
+    check_command(arguments.command)
+    from pipeprof.planning import plan_changes
+
+    return plan_changes(find_run(arguments.apply, arguments.output).load(), arguments.command, choice)
 
 
 def check_target(path: Path | None) -> None:

@@ -122,6 +122,8 @@ class RunInfo:
     capture_overhead_share: float | None = None  # CPU of the capture's own thread and hooks, of the run's wall time
     problems: tuple[str, ...] = ()
     sources: tuple[SourceFile, ...] = ()
+    applied_from: str = ""  # the run whose confirmed changes were applied to this one
+    applied: tuple[str, ...] = ()  # what was applied, a phrase each
     bench_step_s: float | None = None  # a pipeline alone: the stand-in's own time for a step, 0 for none; None: a program
 
 

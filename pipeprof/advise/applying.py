@@ -1,0 +1,219 @@
+"""Applies confirmed changes to a program while it builds its datasets, its source untouched.
+
+As a stage is made, before anything is derived from it, its TensorFlow variant is replaced by that of the changed stage, made of
+the same function, captured tensors and input. So variables, tables, caches and seeds stay the program's own, nothing is
+traced twice, and loops in a ``tf.function``, Keras and ``tf.distribute`` are all reached. A stage is changed only where
+everything above it is as in the run that proved the change, and where no state can be seen at another time than before.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any  # TensorFlow's datasets carry no types
+
+from pipeprof.advise.neutralise import is_random
+from pipeprof.capture.call_sites import Origin, resolve
+from pipeprof.capture.datasets import sources_first
+from pipeprof.capture.functions import describe_function
+from pipeprof.errors import TrialError
+from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, site_range
+from pipeprof.model.profile import RunInfo, StageFunction
+
+_BY_SOURCE = "pipeprof fix changes the source instead"
+_NOT_HERE = {"vectorize": "it would trace your function a second time"}
+
+
+class Applier:
+    """Changes the stages of a plan as they are made."""
+
+    def __init__(self, plan: ApplyPlan, origin_of: Callable[[Any], Origin | None]) -> None:
+        """Prepare.
+
+        Args:
+            plan: what to change.
+            origin_of: returns where a dataset was made.
+        """
+        self._plan = plan
+        self._origin_of = origin_of
+        self._refused: dict[str, str] = {}  # id of a change -> why a stage of it was left as it is
+        self._applied: dict[str, int] = {}
+        self._wanted = {tree[-1].class_name for change in plan.changes for tree in change.trees}
+
+    def made(self, dataset: Any) -> None:
+        """Change a stage that was just made, where the plan says so."""
+        if type(dataset).__name__ not in self._wanted:
+            return
+        here = self._site(dataset)
+        for change in self._plan.changes:
+            if here is None or all(tree[-1].site != here for tree in change.trees):
+                continue
+            try:
+                self._apply(dataset, change)
+            except TrialError as error:
+                self._refused[change.id] = str(error)
+            except Exception as error:  # noqa: BLE001 - the user's program goes on with its own stage
+                self._refused[change.id] = f"{type(error).__name__}: {error}"
+            else:
+                self._applied[change.id] = self._applied.get(change.id, 0) + 1
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """What was changed, a phrase each."""
+        return tuple(item.phrase for item in self._plan.changes if item.id in self._applied)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was not changed everywhere, a sentence each."""
+        return tuple(
+            f"not applied{' everywhere' if item.id in self._applied else ''}: {item.phrase}: {reason}"
+            for item in self._plan.changes
+            if (reason := self._refused.get(item.id) or ("" if item.id in self._applied else "its call was not reached"))
+        )
+
+    def told(self, run: RunInfo) -> RunInfo:
+        """Return a run's facts with what was applied to it, and what was not."""
+        return replace(run, applied_from=self._plan.run_id, applied=self.applied, problems=(*run.problems, *self.problems))
+
+    def _apply(self, dataset: Any, change: PlannedChange) -> None:
+        from tensorflow.python.eager import context
+
+        kind = change.change.kind
+        make = _MAKERS.get(kind)
+        if make is None:
+            raise TrialError(f"{_NOT_HERE.get(kind, 'it cannot be applied to a running program')}; {_BY_SOURCE}")
+        if not context.executing_eagerly() or not hasattr(dataset._variant_tensor, "numpy"):
+            raise TrialError("the stage is made inside a graph")
+        above = list(sources_first(dataset))
+        tree = next((tree for tree in change.trees if self._is_same(above, tree)), None)
+        if tree is None:
+            raise TrialError(f"what stands above it is not what {self._plan.run_id} had")
+        if kind != "thread_pool":
+            _refuse_live_state(above)
+            _refuse_seeded(dataset)
+        if kind == "cache":
+            _refuse_other_size(dataset, tree[-1])
+        make(dataset, change.change.params)
+
+    def _is_same(self, above: Sequence[Any], tree: Sequence[PlannedStage]) -> bool:
+        if len(above) != len(tree):
+            return False
+        positions = {id(dataset): index for index, dataset in enumerate(above)}
+        return all(
+            type(dataset).__name__ == stage.class_name
+            and self._site(dataset) == stage.site
+            and tuple(positions[id(parent)] for parent in dataset._inputs()) == stage.inputs
+            for dataset, stage in zip(above, tree, strict=True)
+        )
+
+    def _site(self, dataset: Any) -> Range | None:
+        origin = self._origin_of(dataset)
+        return None if origin is None else site_range(resolve(origin)[0])
+
+
+def _refuse_live_state(above: Sequence[Any]) -> None:
+    """Refuse a stage whose elements depend on what the program does meanwhile: calls that run ahead would see it too early."""
+    for dataset in above:
+        reason = _live_state(describe_function(dataset))
+        if reason:
+            raise TrialError(f"{reason}, and would do so at another time than before; {_BY_SOURCE}")
+
+
+def _live_state(function: StageFunction | None) -> str:
+    if function is None:
+        return ""
+    if function.python_ops or "GeneratorDataset" in function.inner_datasets:
+        return "a stage calls Python"
+    if function.assigns_variables:
+        return "a stage assigns a variable"
+    if any(op in {"ReadVariableOp", "ResourceGather", "ResourceGatherNd"} for op in function.op_types):
+        return "a stage reads a variable"
+    if any(op.startswith("LookupTable") for op in function.op_types):
+        return "a stage reads a lookup table, which the program may change"
+    return ""
+
+
+def _refuse_seeded(dataset: Any) -> None:
+    """Refuse a function that draws random numbers where a seed is set: draws would fall on other elements."""
+    from tensorflow.python.eager import context
+
+    function = describe_function(dataset)
+    draws = function is not None and (function.random_ops or any(is_random(op) for op in function.op_types))
+    if draws and function is not None and (function.has_op_seed or context.global_seed() is not None):
+        raise TrialError("its random draws are seeded and would fall on other elements")
+
+
+def _refuse_other_size(dataset: Any, stage: PlannedStage) -> None:
+    from tensorflow.python.ops import gen_dataset_ops
+
+    count = int(gen_dataset_ops.dataset_cardinality(dataset._variant_tensor))
+    if count != stage.cardinality:
+        raise TrialError(f"it gives {count:,} elements and not {stage.cardinality:,}: the memory it would take is not known")
+
+
+# --- the changed stages -------------------------------------------------------------------------------------------
+
+
+def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
+    """Make the parallel form; its order is kept whatever options follow, unless the program has asked for another."""
+    from tensorflow.python.framework import dtypes, ops
+    from tensorflow.python.ops import gen_dataset_ops
+
+    calls = ops.convert_to_tensor(int(params["num_parallel_calls"]), dtypes.int64)
+    automatic = ops.convert_to_tensor(-1, dtypes.int64)
+    function = dataset._map_func.function
+    deterministic = getattr(dataset, "_deterministic", "true")
+    shared = {"f": function, "num_parallel_calls": calls, "deterministic": deterministic, **dataset._common_args}
+    name = type(dataset).__name__
+    source, captured = dataset._input_dataset._variant_tensor, function.captured_inputs
+    if name in {"_MapDataset", "_ParallelMapDataset"}:
+        variant = gen_dataset_ops.parallel_map_dataset_v2(
+            source,
+            captured,
+            use_inter_op_parallelism=dataset._use_inter_op_parallelism,
+            preserve_cardinality=dataset._preserve_cardinality,
+            use_unbounded_threadpool=getattr(dataset, "_use_unbounded_threadpool", False),
+            **shared,
+        )
+    elif name in {"_InterleaveDataset", "_ParallelInterleaveDataset"}:
+        variant = gen_dataset_ops.parallel_interleave_dataset_v4(
+            source,
+            captured,
+            cycle_length=dataset._cycle_length,
+            block_length=dataset._block_length,
+            buffer_output_elements=getattr(dataset, "_buffer_output_elements", automatic),
+            prefetch_input_elements=getattr(dataset, "_prefetch_input_elements", automatic),
+            **shared,
+        )
+    else:
+        raise TrialError(f"{name} has no parallel form")
+    dataset._variant_tensor_attr = variant
+
+
+def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
+    """Put a cache behind the stage; it lives as long as the stage, as it would where the source had it."""
+    from tensorflow.python.data.ops import cache_op
+
+    cached = cache_op.CacheDataset(copy.copy(dataset), "")
+    dataset._variant_tensor_attr = cached._variant_tensor
+    dataset._pipeprof_cache = cached
+
+
+def _thread_pool(dataset: Any, params: Mapping[str, Any]) -> None:
+    """Put the option behind the stage, where it leaves the others as they are."""
+    from tensorflow.core.framework import dataset_options_pb2
+    from tensorflow.python.ops import gen_dataset_ops
+
+    options = dataset_options_pb2.Options()
+    options.threading_options.private_threadpool_size = int(params["private_threadpool_size"])
+    dataset._variant_tensor_attr = gen_dataset_ops.options_dataset(
+        dataset._variant_tensor, serialized_options=options.SerializeToString(), **dataset._flat_structure
+    )
+
+
+_MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
+    "parallel_calls": _parallel,
+    "cache": _cache,
+    "thread_pool": _thread_pool,
+}

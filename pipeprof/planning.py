@@ -1,0 +1,139 @@
+"""Plans which confirmed changes of a run a new run may have, and refuses where they are proven for something else.
+
+Reads the user's files only to see that they are as they were. It must not load TensorFlow, nor run anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from pipeprof.advise.call_twins import stages_of_call
+from pipeprof.advise.judging import judge_as_chosen
+from pipeprof.advise.recommend import recommend
+from pipeprof.analysis import analyse
+from pipeprof.capture.call_sites import source_digest
+from pipeprof.capture.host_facts import host_facts
+from pipeprof.choice import Choice
+from pipeprof.errors import UserError
+from pipeprof.model.analysis import Analysis
+from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
+from pipeprof.model.profile import PipelineRecord, Profile, WrittenStage
+
+_APPLIED_SAFETY = frozenset({Safety.SAFE, Safety.USES_MEMORY})
+_OF_THE_PIPELINE = frozenset({"thread_pool"})
+_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
+_AGAIN = "run the script again with pipeprof run, then apply that run"
+
+
+def plan_changes(profile: Profile, command: Sequence[str], choice: Choice | None = None) -> ApplyPlan:
+    """Return the confirmed changes of a run for a new run of the same script.
+
+    Args:
+        profile: the earlier run.
+        command: the script (or ``-m`` and the module) and its arguments, as typed.
+        choice: which rules judge.
+
+    Raises:
+        UserError: nothing was confirmed, or it was confirmed for another script, source, machine or TensorFlow.
+    """
+    _refuse_other_script(profile, command)
+    _refuse_changed_sources(profile)
+    _refuse_other_place(profile)
+    analysis = analyse(profile)
+    found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
+    accepted = [item for item in found if item.accepted and item.safety in _APPLIED_SAFETY]
+    if not accepted:
+        raise UserError(
+            f"no change of {profile.run.id} was confirmed", "pipeprof report shows what was found and what became of it"
+        )
+    return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in accepted))
+
+
+def _refuse_other_script(profile: Profile, command: Sequence[str]) -> None:
+    then, base = profile.run.command, Path(profile.run.working_directory or ".")
+    if _script(then, base) != _script(command, Path.cwd()):
+        was, now = _script_name(then), _script_name(command)
+        raise UserError(f"{profile.run.id} was a run of {was}, not of {now}", "name a run of this script, or run it first")
+
+
+def _script_name(command: Sequence[str]) -> str:
+    return " ".join(command[:2] if command[:1] == ("-m",) else command[:1]) or "another program"
+
+
+def _script(command: Sequence[str], base: Path) -> str:
+    if command and command[0] == "-m":
+        return " ".join(command[:2])
+    return os.path.realpath(base / command[0]) if command else ""
+
+
+def _refuse_changed_sources(profile: Profile) -> None:
+    for source in profile.run.sources:
+        now = source_digest(source.path)
+        if now is None or now.sha256 != source.sha256:
+            what = "is gone" if now is None else "has changed"
+            raise UserError(f"{source.path} {what} since {profile.run.id}", _AGAIN)
+
+
+def _refuse_other_place(profile: Profile) -> None:
+    then, now = profile.run.host, host_facts()
+    for name, was, is_now in (("CPU", then.cpu_model, now.cpu_model), ("number of cores", then.cores, now.cores)):
+        if was != is_now:
+            raise UserError(f"{profile.run.id} was made on another machine ({name}: {was}, here {is_now})", _AGAIN)
+    was, here = profile.run.versions.tensorflow, _tensorflow_version()
+    if was is not None and here is not None and was != here:
+        raise UserError(f"{profile.run.id} was made with TensorFlow {was}, and this is {here}", _AGAIN)
+
+
+def _tensorflow_version() -> str | None:
+    for name in _TENSORFLOWS:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _planned(item: Recommendation, analysis: Analysis) -> PlannedChange:
+    trees = tuple(dict.fromkeys(_trees(item, analysis)))
+    phrase = applied_phrase(item.title, item.call_site)
+    return PlannedChange(id=item.id, phrase=phrase, change=item.change, trees=trees)
+
+
+def _trees(item: Recommendation, analysis: Analysis) -> Iterator[tuple[PlannedStage, ...]]:
+    """Yield what stands above every stage that the change was proven for: one call can make several."""
+    own = next(view for view in analysis.pipelines if view.record.id == item.pipeline_id)
+    if item.change.kind in _OF_THE_PIPELINE:
+        yield _tree(own.record, own.record.output)
+        return
+    stage = own.stage(item.stage_id or "").stage
+    for view in analysis.pipelines:
+        for stage_id in stages_of_call(view, stage.call_site):
+            if view.stage(stage_id).stage.op == stage.op:
+                yield _tree(view.record, stage_id)
+
+
+def _tree(record: PipelineRecord, stage_id: str) -> tuple[PlannedStage, ...]:
+    by_id = {stage.id: stage for stage in record.written}
+    wanted: set[str] = set()
+    waiting = [stage_id]
+    while waiting:
+        current = waiting.pop()
+        if current not in wanted:
+            wanted.add(current)
+            waiting.extend(by_id[current].inputs)
+    kept = [stage for stage in record.written if stage.id in wanted]
+    positions = {stage.id: index for index, stage in enumerate(kept)}
+    return tuple(_stage(stage, positions) for stage in kept)
+
+
+def _stage(stage: WrittenStage, positions: dict[str, int]) -> PlannedStage:
+    return PlannedStage(
+        class_name=stage.class_name,
+        site=site_range(stage.call_site),
+        inputs=tuple(positions[name] for name in stage.inputs),
+        cardinality=stage.cardinality,
+    )

@@ -1,0 +1,62 @@
+"""`pipeprof run --apply RUN`: the confirmed change is in, the source and every loss are as they were."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.tf
+
+pytest.importorskip("tensorflow")
+
+SCRIPT = Path(__file__).parent / "scripts" / "slow_map.py"
+
+
+def run(*command, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=environment)
+
+
+def confirm(profile_path):
+    """Write the trial that a quiet machine makes: a cache behind the map, confirmed."""
+    stage = next(item for item in json.loads(profile_path.read_text())["pipelines"][0]["written"] if item["op"] == "map")
+    trial = {
+        "id": f"cache-p0-{stage['id']}", "pipeline_id": "p0", "stage_id": stage["id"], "change": {"kind": "cache"},
+        "state": "confirmed", "elements": "identical", "speedup": 2.0, "low": 1.8, "high": 2.2,
+    }  # fmt: skip
+    event = {"event": "result", "at_s": 1.0, "trial": trial}
+    profile_path.with_name("trials.jsonl").write_text(json.dumps(event) + "\n")
+
+
+def test_losses_are_identical_the_source_is_untouched_and_the_change_is_in(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.read_text())
+    before = script.read_bytes()
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    native = run(sys.executable, script, cwd=tmp_path)
+    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
+    (first,) = (tmp_path / "reports").iterdir()
+    confirm(first / "profile.json")
+
+    applied = run(*pipeprof, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
+
+    assert native.stdout.count("\n") == 4
+    assert (applied.stdout, applied.returncode) == (native.stdout, 0)
+    assert f"pipeprof: applied from {first.name}: Cache what map(slow) gives" in applied.stderr
+    assert "not applied" not in applied.stderr
+    assert script.read_bytes() == before
+    (second,) = set((tmp_path / "reports").iterdir()) - {first}
+    profile = json.loads((second / "profile.json").read_text())
+    assert profile["run"]["applied_from"] == first.name
+    assert any("Cache" in node["node"] for node in profile["pipelines"][0]["executed"])
+    assert "PP401" not in applied.stderr
+
+    script.write_text(script.read_text() + "# later\n")
+    refused = run(*pipeprof, "run", "--apply", first.name, "train.py", cwd=tmp_path)
+
+    assert (refused.stdout, refused.returncode) == ("", 2)
+    assert refused.stderr.splitlines()[-1].startswith(f"pipeprof: {script} has changed since {first.name}")
+    assert set((tmp_path / "reports").iterdir()) == {first, second}

@@ -1,0 +1,275 @@
+"""Confirmed changes applied while the program builds its datasets: same elements, same state, or left as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import tensorflow as tf
+
+from pipeprof.advise.applying import Applier
+from pipeprof.capture.profile_maker import RunFacts
+from pipeprof.capture.session import CaptureSession
+from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, site_range
+from pipeprof.model.profile import Change
+from pipeprof.settings import Settings
+
+pytestmark = pytest.mark.tf
+
+
+def parallel(calls=4):
+    return Change(kind="parallel_calls", params={"num_parallel_calls": calls})
+
+
+CACHE = Change(kind="cache")
+
+
+class Program:
+    """Builds a pipeline once to learn its tree, then again with a change applied to one of its stages."""
+
+    def __init__(self, build, change, class_name="_MapDataset", **altered):
+        self.build = build
+        plain = self._session()
+        plain.start()
+        try:
+            dataset = build()
+            tree = plain.pipelines._registry.read_tree(dataset)
+        finally:
+            plain.stop()
+        end = next(index for index, stage in enumerate(tree.stages) if stage.class_name == class_name)
+        positions = {stage.id: index for index, stage in enumerate(tree.stages)}
+        stages = tuple(
+            PlannedStage(
+                class_name=stage.class_name,
+                site=site_range(stage.call_site),
+                inputs=tuple(positions[name] for name in stage.inputs),
+                cardinality=altered.get("cardinality", stage.cardinality),
+            )
+            for stage in tree.stages[: end + 1]
+        )
+        if "source" in altered:
+            stages = (PlannedStage(class_name=altered["source"], site=stages[0].site), *stages[1:])
+        planned = PlannedChange(id="c", phrase="Do it (x.py:1)", change=change, trees=(stages,))
+        self._plan = ApplyPlan(run_id="earlier", changes=(planned,))
+
+    @staticmethod
+    def _session():
+        return CaptureSession(Settings(), RunFacts(id="t", command=("t",), started_at="", working_directory=""))
+
+    def with_change(self, use=lambda dataset: dataset):
+        session = self._session()
+        self.applier = Applier(self._plan, session.origin)
+        session.on_dataset = self.applier.made
+        session.start()
+        try:
+            return use(self.build())
+        finally:
+            session.stop()
+
+    @property
+    def reason(self):
+        (text,) = self.applier.problems
+        return text
+
+
+def ops_of(dataset):
+    graph = tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
+    return [node.op for node in graph.node]
+
+
+def values(dataset):
+    return [element.tolist() for element in dataset.as_numpy_iterator()]
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    tf.random.set_seed(11)
+    yield
+    tf.random.set_seed(None)
+
+
+def doubled():
+    return tf.data.Dataset.range(20).shuffle(8).map(lambda x: x * 2).batch(3)
+
+
+def test_a_map_is_made_parallel_and_the_seeded_order_of_a_shuffle_stays():
+    tf.random.set_seed(11)
+    expected = [values(doubled()) for _ in range(1)] + [tf.random.uniform([]).numpy().tolist()]
+    program = Program(doubled, parallel())
+    tf.random.set_seed(11)
+
+    dataset = program.with_change()
+    got = [values(dataset), tf.random.uniform([]).numpy().tolist()]
+
+    assert got == expected
+    assert "ParallelMapDatasetV2" in ops_of(dataset)
+    assert "MapDataset" not in ops_of(dataset)
+    assert program.applier.applied == ("Do it (x.py:1)",)
+    assert program.applier.problems == ()
+
+
+def test_a_loop_inside_a_function_gets_the_changed_stage():
+    program = Program(doubled, parallel())
+
+    @tf.function
+    def total(dataset):
+        return dataset.reduce(tf.constant(0, tf.int64), lambda old, new: old + tf.reduce_sum(new))
+
+    assert program.with_change(total).numpy() == 380
+    assert program.applier.applied
+
+
+def test_an_interleave_is_made_parallel_in_the_same_order():
+    def build():
+        return tf.data.Dataset.range(4).interleave(lambda x: tf.data.Dataset.range(x * 10, x * 10 + 5), cycle_length=2)
+
+    expected = values(build())
+    program = Program(build, parallel(-1), class_name="_InterleaveDataset")
+
+    dataset = program.with_change()
+
+    assert values(dataset) == expected
+    assert "ParallelInterleaveDatasetV4" in ops_of(dataset)
+
+
+def test_order_is_kept_where_later_options_allow_another():
+    def build():
+        options = tf.data.Options()
+        options.deterministic = False
+        return tf.data.Dataset.range(500).map(lambda x: x + 1).with_options(options)
+
+    program = Program(build, parallel())
+
+    assert values(program.with_change()) == list(range(1, 501))
+    assert program.applier.applied
+
+
+def test_a_cache_is_filled_once_and_lives_as_long_as_the_stage():
+    def build():
+        return tf.data.Dataset.range(6).map(lambda x: x + 1).shuffle(6)
+
+    program = Program(build, CACHE)
+    dataset = program.with_change()
+    made = [sorted(values(dataset)) for _ in range(2)]
+
+    assert made == [[1, 2, 3, 4, 5, 6]] * 2
+    assert any(op.startswith("CacheDataset") for op in ops_of(dataset))
+
+
+def test_a_thread_pool_is_set_and_other_options_stay():
+    def build():
+        options = tf.data.Options()
+        options.deterministic = True
+        return tf.data.Dataset.range(6).with_options(options).map(lambda x: x + 1)
+
+    change = Change(kind="thread_pool", params={"private_threadpool_size": 7})
+    program = Program(build, change)
+
+    dataset = program.with_change()
+
+    assert values(dataset) == list(range(1, 7))
+    assert dataset.options().deterministic is True
+    assert ops_of(dataset).count("OptionsDataset") >= 2
+
+
+class Live:
+    """State of the program that a stage reads."""
+
+    variable = tf.Variable(1, dtype=tf.int64)
+
+    @staticmethod
+    def reads():
+        return tf.data.Dataset.range(6).map(lambda x: x + Live.variable)
+
+    @staticmethod
+    def python():
+        return tf.data.Dataset.range(6).map(lambda x: tf.py_function(lambda y: y, [x], tf.int64))
+
+    @staticmethod
+    def generator():
+        source = tf.data.Dataset.from_generator(lambda: iter(range(6)), output_signature=tf.TensorSpec([], tf.int64))
+        return source.map(lambda x: x + 1)
+
+    @staticmethod
+    def table():
+        keys = tf.lookup.KeyValueTensorInitializer([0, 1], [5, 6], tf.int64, tf.int64)
+        lookup = tf.lookup.StaticHashTable(keys, -1)
+        return tf.data.Dataset.range(6).map(lookup.lookup)
+
+    @staticmethod
+    def seeded():
+        return tf.data.Dataset.range(6).map(lambda _: tf.random.uniform([]))
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (Live.reads, "a stage reads a variable"),
+        (Live.python, "a stage calls Python"),
+        (Live.generator, "a stage calls Python"),
+        (Live.table, "a stage reads a lookup table"),
+        (Live.seeded, "its random draws are seeded"),
+    ],
+)
+def test_a_stage_whose_state_could_be_seen_at_another_time_is_left_as_it_is(build, reason):
+    program = Program(build, parallel())
+
+    dataset = program.with_change()
+
+    assert "ParallelMapDatasetV2" not in ops_of(dataset)
+    assert "MapDataset" in ops_of(dataset)
+    assert program.applier.applied == ()
+    assert program.reason.startswith("not applied: Do it (x.py:1): ")
+    assert reason in program.reason
+
+
+def test_another_tree_above_the_call_is_left_as_it_is():
+    program = Program(doubled, parallel(), source="_TensorSliceDataset")
+
+    dataset = program.with_change()
+
+    assert "MapDataset" in ops_of(dataset)
+    assert program.reason == "not applied: Do it (x.py:1): what stands above it is not what earlier had"
+
+
+def test_a_cache_of_another_size_is_left_out():
+    program = Program(doubled, CACHE, cardinality=7)
+
+    assert not any(op.startswith("CacheDataset") for op in ops_of(program.with_change()))
+    assert "it gives 20 elements and not 7" in program.reason
+
+
+def test_a_kind_that_cannot_be_applied_safely_is_named():
+    program = Program(doubled, Change(kind="vectorize"))
+
+    program.with_change()
+
+    assert "it would trace your function a second time; pipeprof fix changes the source instead" in program.reason
+
+
+def test_a_call_that_is_never_reached_is_named():
+    program = Program(doubled, parallel())
+    program.build = lambda: tf.data.Dataset.range(3)
+
+    program.with_change()
+
+    assert program.reason == "not applied: Do it (x.py:1): its call was not reached"
+
+
+def test_a_function_is_traced_once_only():
+    traced = []
+
+    def build():
+        def function(x):
+            traced.append(1)
+            return x + 1
+
+        return tf.data.Dataset.range(6).map(function)
+
+    program = Program(build, parallel())
+    traced.clear()
+
+    program.with_change()
+
+    assert len(traced) == 1

@@ -1,0 +1,96 @@
+"""Which confirmed changes of a run may be applied to a new one, and what is refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeprof import planning
+from pipeprof.capture.host_facts import host_facts
+from pipeprof.cli.main import main
+from pipeprof.errors import UserError
+from pipeprof.model.profile import ElementsState, Profile, TrialState
+from pipeprof.store import find_run
+from tests.unit.cli.test_fix import confirmed, kept
+
+__all__ = ["kept"]
+
+
+@pytest.fixture
+def profile(kept: Callable[..., Path]) -> Profile:
+    """Return a run of train.py on this machine, with one confirmed change."""
+    kept(confirmed())
+    found = find_run(None).load()
+    versions = replace(found.run.versions, tensorflow=None)
+    return replace(found, run=replace(found.run, command=("train.py",), host=host_facts(), versions=versions))
+
+
+def refusal(profile: Profile, *command: str) -> str:
+    with pytest.raises(UserError) as caught:
+        planning.plan_changes(profile, command or ("train.py",))
+    assert caught.value.hint
+    return caught.value.what
+
+
+def test_a_confirmed_change_is_planned_with_everything_above_it(profile: Profile) -> None:
+    plan = planning.plan_changes(profile, ("./train.py", "--epochs", "9"))
+
+    (change,) = plan.changes
+    assert (plan.run_id, change.change.kind) == (profile.run.id, "parallel_calls")
+    assert change.phrase.endswith("(train.py:4)")
+    ((source, slow),) = change.trees
+    assert (source.inputs, slow.inputs) == ((), (0,))
+    assert slow.site is not None
+    assert slow.site[1:] == (4, 10, 4, 30)
+
+
+def test_another_script_is_refused(profile: Profile) -> None:
+    assert refusal(profile, "other.py") == f"{profile.run.id} was a run of train.py, not of other.py"
+
+
+def test_a_source_that_changed_or_is_gone_is_refused(profile: Profile) -> None:
+    (source,) = profile.run.sources
+    Path(source.path).write_text("pass\n")
+    assert refusal(profile) == f"{source.path} has changed since {profile.run.id}"
+    Path(source.path).unlink()
+    assert refusal(profile) == f"{source.path} is gone since {profile.run.id}"
+
+
+def test_another_machine_is_refused(profile: Profile) -> None:
+    cores = profile.run.host.cores
+    other = replace(profile, run=replace(profile.run, host=replace(profile.run.host, cores=cores + 1)))
+
+    assert refusal(other) == f"{profile.run.id} was made on another machine (number of cores: {cores + 1}, here {cores})"
+
+
+def test_another_tensorflow_is_refused(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_tensorflow_version", lambda: "2.18.0")
+    other = replace(profile, run=replace(profile.run, versions=replace(profile.run.versions, tensorflow="2.17.1")))
+
+    assert refusal(other) == f"{profile.run.id} was made with TensorFlow 2.17.1, and this is 2.18.0"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [{"state": TrialState.NO_DIFFERENCE}, {"elements": ElementsState.UNCHECKED}, {"elements": ElementsState.REORDERED}],
+)
+def test_what_is_not_proven_is_not_applied(profile: Profile, details: dict[str, object]) -> None:
+    other = replace(profile, trials=(confirmed(**details),))
+
+    assert refusal(other) == f"no change of {profile.run.id} was confirmed"
+
+
+def test_a_run_that_does_not_exist_is_one_line_and_nothing_is_written(
+    kept: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = kept(confirmed())
+    before = sorted(script.parent.rglob("*"))
+
+    assert main(["run", "--apply", "nothing", "train.py"]) == 2
+
+    assert capsys.readouterr().err.startswith("pipeprof: no such run: nothing")
+    assert sorted(script.parent.rglob("*")) == before
