@@ -18,6 +18,9 @@ from tests.ground_truth.registry import Case, Kind, every_case
 TELLS_ONLY = {"PP001", "PP002", "PP004", "PP005", "PP101", "PP102", "PP103", "PP105", "PP107"}
 """Rules on the run as a whole, which are right or wrong with the verdict: benchmarks/accuracy.py judges that."""
 
+OF_A_PREFIX = {"PP401", "PP801"}
+"""Rules whose place is where a change goes: what they speak of is all the work before it."""
+
 _PAGE = """# How good is each rule?
 
 {runs} runs of {cases} programs with a known problem, none, or one that is cured (`tests/ground_truth`). Each rule is run on
@@ -111,7 +114,25 @@ def _is_false(finding: Finding, case: Case, item: Observation) -> bool:
         return True
     if finding.code in TELLS_ONLY or finding.code in case.fires:
         return False
-    return case.kind is not Kind.PLANTED or _place(finding) not in _marks(case, item)
+    if case.kind is not Kind.PLANTED:
+        return True
+    places = _served_by(finding, item) if finding.code in OF_A_PREFIX else {_place(finding)}
+    return places.isdisjoint(_marks(case, item))
+
+
+def _served_by(finding: Finding, item: Observation) -> set[str]:
+    """Return the places of the stage that is named and of all before it, whose work the change would spare."""
+    pipelines = item.diagnosis.pipelines if item.diagnosis is not None else ()
+    stages = next((one.stages for one in pipelines if one.id == finding.pipeline_id), ())
+    by_id = {stage.id: stage for stage in stages}
+    found, waiting = {_place(finding)}, [finding.stage_id or ""]
+    while waiting:
+        stage = by_id.pop(waiting.pop(), None)
+        if stage is not None:
+            waiting += stage.inputs
+            if stage.call_site is not None:
+                found.add(f"{Path(stage.call_site.file).name}:{stage.call_site.shown_line}")
+    return found
 
 
 def _place(finding: Finding) -> str:
