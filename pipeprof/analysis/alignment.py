@@ -232,7 +232,11 @@ class _Search:
                 slots.setdefault(slot, []).append(child)
         for slot, written_id in enumerate(top.inputs):
             for above in slots.pop(slot, ()) or (None,):
-                match += self._explain(written_id, above)
+                way = self._explain(written_id, above)
+                if above is not None and way.price >= _UNEXPLAINED and _has_inner(top):
+                    slots.setdefault(len(top.inputs), []).append(above)  # an inner pipeline in the place of an input that went
+                else:
+                    match += way
         inner_nodes = [inner for group in slots.values() for child in group for inner in self._subtree(child)]
         return match + _Match(pairs=tuple((top.id, inner.id) for inner in inner_nodes))
 
@@ -270,6 +274,10 @@ class _Search:
                 seen[current] = None
                 stack.extend(self._written[current].inputs)
         return sum(self._written[key].op not in WRAPPERS for key in seen)
+
+
+def _has_inner(stage: WrittenStage) -> bool:
+    return stage.function is not None and bool(stage.function.inner_datasets)
 
 
 def _fits(stage: WrittenStage, node: ExecutedStage) -> bool:

@@ -70,7 +70,7 @@ def test_changes_are_tried_when_asked_for_and_the_users_dataset_stays_as_it_is(t
     diagnosis = prof.try_changes(budget_s=15)
 
     assert prof.profile.controls or diagnosis.trials_note
-    assert [item.change.kind for item in diagnosis.recommendations] == ["parallel_calls"]
+    assert "parallel_calls" in [item.change.kind for item in diagnosis.recommendations]
     assert len(first) == 16
     assert type(dataset) is type(control)
 

@@ -99,7 +99,9 @@ def test_an_eager_loop_agrees_with_the_clock_and_with_tensorflows_counters(tmp_p
     assert (pipeline.consumption, pipeline.stages[0].elements, len(steps)) == (Consumption.ITERATOR, 80, 79)
     assert sum(step.wait_s for step in steps) == pytest.approx(sum(waited[:-1]), rel=0.3, abs=0.03)
     assert parallel.busy_s / parallel.elements == pytest.approx(counted("ParallelMapV2"), rel=0.35)
-    assert parallel.ops[0].op == "MatMul"  # which ops are cheap TensorFlow finds out as it runs; those are not traced
+    assert parallel.ops[0].op.endswith(
+        "MatMul"
+    )  # oneDNN has its own; which ops are cheap TensorFlow finds out as it runs; those are not traced
     found = node(pipeline, "Filter")
     # Its counters grow from its first call on: what that one asked for, 2 in the mean, is missing.
     assert found.passed + found.filtered == pytest.approx(parallel.elements, abs=20)
