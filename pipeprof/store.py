@@ -211,6 +211,12 @@ def find_run(given: str | Path | None, root: Path = DEFAULT_ROOT) -> RunDirector
     raise UserError(f"no such run: {given}", f"the runs are in {root}/")
 
 
+def all_runs(root: Path = DEFAULT_ROOT) -> list[RunDirectory]:
+    """Return the runs below ``root``, newest last; also those that left no profile."""
+    files = (PROFILE_FILE, SCRIPT_FILE, TRIALS_FILE, END_FILE)
+    return [RunDirectory(path) for path in sorted({found.parent for name in files for found in root.glob(f"*/{name}")})]
+
+
 def _decode_profile(path: Path) -> Profile:
     try:
         content = path.read_bytes()

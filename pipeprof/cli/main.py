@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "show the report of a run again",
     "fix": "print the confirmed changes of a run as a patch, or apply them",
     "predict": "predict whether a run's input keeps up on another machine",
+    "history": "list the runs, and how good their predictions were",
     "rules": "list the rules",
     "explain": "explain a rule",
 }

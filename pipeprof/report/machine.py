@@ -21,10 +21,15 @@ _INDENT = 2
 
 def to_json(diagnosis: Diagnosis) -> bytes:
     """Return the diagnosis as indented JSON (UTF-8) with a line break at its end."""
+    return encoded(diagnosis)
+
+
+def encoded(document: object) -> bytes:
+    """Return any document made of dataclasses likewise."""
     try:
-        content = msgspec.json.encode(diagnosis)
+        content = msgspec.json.encode(document)
     except UnicodeEncodeError:  # lone surrogates: a path or an argument that was never text
-        content = msgspec.json.encode(_valid_text(msgspec.to_builtins(diagnosis)))
+        content = msgspec.json.encode(_valid_text(msgspec.to_builtins(document)))
     return msgspec.json.format(content, indent=_INDENT) + b"\n"
 
 
