@@ -45,7 +45,7 @@ def history_lines(history: History, width: int) -> list[Text]:
 
 def calibration_lines(calibration: Calibration, width: int) -> list[Text]:
     """Return how good the predictions were, as lines of at most ``width`` cells."""
-    notes = [Text(), *(line for note in _notes(calibration) for line in hanging(Text(note, "dim"), width, ""))]
+    notes = [line for note in _notes(calibration) for line in (Text(), *hanging(Text(note, "dim"), width, ""))]
     if not calibration.scores:
         return [*hanging(Text(_NONE_YET, "bold"), width, ""), *notes, *_left_out(calibration.unreadable, width)]
     trials, runs = units.count_of(calibration.overall.count, "trial"), units.count_of(calibration.runs, "run")

@@ -165,7 +165,10 @@ def test_without_a_trial_calibration_says_so(keep, capsys: pytest.CaptureFixture
 
     assert main(["history", "--calibration"]) == 0
 
-    assert capsys.readouterr().out.startswith("No prediction can be compared yet: no run has a finished trial")
+    assert capsys.readouterr().out.splitlines() == [
+        "No prediction can be compared yet: no run has a finished trial of a change that",
+        "was predicted.",
+    ]
 
 
 @pytest.mark.parametrize("options", [(), ("--calibration",), ("--json",)])
