@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sys
 import threading
 import traceback
@@ -13,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from pipeprof.capture.profile_maker import RunFacts
 from pipeprof.capture.session import CaptureSession
+from pipeprof.capture.step_limit import StepLimit
 from pipeprof.errors import UserError
 from pipeprof.launch import streams
 from pipeprof.launch.hooks import Hooks
@@ -171,6 +173,11 @@ def script_hooks(run: RunDirectory, settings: Settings, command: tuple[str, ...]
 
             state["applier"] = Applier(settings.plan, state["session"].origin)
             state["session"].on_dataset = state["applier"].made
+        if settings.stop_after_steps:
+            state["session"].step_limit = StepLimit(settings.stop_pipeline, settings.stop_after_steps, cut_short)
+
+    def cut_short() -> None:
+        _cut_short(run, _guarded(run, ended))
 
     def ended(end: ScriptEnd) -> None:
         captured = _stop_session(state["session"])
@@ -193,6 +200,15 @@ def script_hooks(run: RunDirectory, settings: Settings, command: tuple[str, ...]
     return Hooks(
         before=_guarded(run, before), ended=_guarded(run, ended), trials=_guarded(run, trials), forked=_guarded(run, forked)
     )
+
+
+def _cut_short(run: RunDirectory, ended: Callable[[ScriptEnd], None]) -> NoReturn:
+    """End the script's process in the middle of its training, its profile and its output written; nothing else of it runs."""
+    end = ScriptEnd(exit_status=0, ended="exited")
+    ended(end)
+    _guarded(run, run.write_script_end)(end)
+    streams.flush()
+    os._exit(0)
 
 
 def _start_session(settings: Settings, run: RunDirectory, command: tuple[str, ...]) -> CaptureSession:

@@ -6,7 +6,7 @@ Judging is pure; only writing the patches reads the user's files, and a file tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL
@@ -27,10 +27,11 @@ from pipeprof.analysis.stage_graph import neighbours
 from pipeprof.analysis.verdict import conclude, describe_empty
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Diagnosis, Finding, Pipeline, Recommendation, Run, Safety
+from pipeprof.model.diagnosis import Diagnosis, Finding, Pipeline, Recommendation, Rerun, Run, Safety
 from pipeprof.model.plan import applied_phrase
-from pipeprof.model.profile import TRACED, CallSite, ElementsState, Profile, TrialState
+from pipeprof.model.profile import TRACED, CallSite, ElementsState, Profile, RerunFacts, TrialRecord, TrialState
 
+_OF_A_RERUN = ("id", "state", "reason", "speedup", "low", "high", "pairs", "baseline_step_s", "candidate_step_s")
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
 _NO_PAIR = "The two stages that would change places do not follow each other directly."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
@@ -62,7 +63,13 @@ def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bo
         rules=judgement.outcomes,
         unused_comments=judgement.unused,
         trials_note=profile.trials_note,
+        reruns=tuple(_rerun(item, item.rerun) for item in profile.trials if item.rerun is not None),
     )
+
+
+def _rerun(trial: TrialRecord, facts: RerunFacts) -> Rerun:
+    own = {name: getattr(trial, name) for name in _OF_A_RERUN}
+    return Rerun(**own, **{item.name: getattr(facts, item.name) for item in fields(RerunFacts)})
 
 
 def _without_applied(

@@ -29,18 +29,21 @@ _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
 _AGAIN = "run the script again with pipeprof run, then apply that run"
 
 
-def plan_changes(profile: Profile, command: Sequence[str], choice: Choice | None = None) -> ApplyPlan:
+def plan_changes(
+    profile: Profile, command: Sequence[str], choice: Choice | None = None, directory: Path | None = None
+) -> ApplyPlan:
     """Return the confirmed changes of a run for a new run of the same script.
 
     Args:
         profile: the earlier run.
         command: the script (or ``-m`` and the module) and its arguments, as typed.
         choice: which rules judge.
+        directory: where the new run will be; the working directory where None.
 
     Raises:
         UserError: nothing was confirmed, or it was confirmed for another script, source, machine or TensorFlow.
     """
-    _refuse_other_script(profile, command)
+    _refuse_other_script(profile, command, directory or Path.cwd())
     _refuse_changed_sources(profile)
     _refuse_other_place(profile)
     analysis = analyse(profile)
@@ -53,9 +56,9 @@ def plan_changes(profile: Profile, command: Sequence[str], choice: Choice | None
     return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in accepted))
 
 
-def _refuse_other_script(profile: Profile, command: Sequence[str]) -> None:
+def _refuse_other_script(profile: Profile, command: Sequence[str], directory: Path) -> None:
     then, base = profile.run.command, Path(profile.run.working_directory or ".")
-    if _script(then, base) != _script(command, Path.cwd()):
+    if _script(then, base) != _script(command, directory):
         was, now = _script_name(then), _script_name(command)
         raise UserError(f"{profile.run.id} was a run of {was}, not of {now}", "name a run of this script, or run it first")
 

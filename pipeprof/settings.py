@@ -30,4 +30,6 @@ class Settings:
     html: bool = True
     json_path: Path | None = None
     plan: ApplyPlan | None = None  # confirmed changes of an earlier run, to be applied
+    stop_after_steps: int = 0  # end the script's process after so many steps of one pipeline; 0: let it run
+    stop_pipeline: str = ""  # the id of that pipeline
     choice: Choice = field(default_factory=Choice)  # which rules judge, and by which thresholds

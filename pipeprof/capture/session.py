@@ -30,6 +30,7 @@ from pipeprof.capture.pipelines import PipelineBook, Spent
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
 from pipeprof.capture.run_delay import RunDelay
+from pipeprof.capture.step_limit import StepLimit
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.capture.trace_book import TraceBook, read_window
 from pipeprof.capture.windows import Taken, WindowSchedule, take_window, window_cost
@@ -63,6 +64,7 @@ class CaptureSession:
         """
         self.active = False
         self.on_dataset: Callable[[Any], None] | None = None  # called with every data set as it is made
+        self.step_limit: StepLimit | None = None
         self._settings = settings
         self._save = save
         self._origin_ns = time.perf_counter_ns()
@@ -195,6 +197,8 @@ class CaptureSession:
         end_s = self.now()
         pipeline = self.pipelines.find(dataset)
         number = self._iterators.add(iterator, pipeline, self.now, parts)
+        if self.step_limit is not None:
+            self.step_limit.watch(number, pipeline.id)
         self._input_threads.iterator_made(number, pipeline.id)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
         set_mark(iterator, lambda: self._iterator_torn_down(number, pipeline.recorder))
@@ -223,6 +227,10 @@ class CaptureSession:
             return
         if optional is not None:
             ok = bool(optional.has_value())
+        if ok and self.step_limit is not None and self.step_limit.is_over(number, 1):
+            self._events.append(Gone(number, start_s))  # the step before ends here, and the loop
+            self.step_limit.end()
+            return
         self._events.append(Next(number, start_s, end_s, threading.get_ident(), ok))
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
@@ -232,6 +240,8 @@ class CaptureSession:
             self._input_threads.stepped(number)
         elements = 0 if step is None else step[1] - step[0] + 1
         self._events.append(KerasStep(number, elements, start_s, self.now(), threading.get_ident()))
+        if number is not None and self.step_limit is not None and self.step_limit.is_over(number, elements):
+            self.step_limit.end()
 
     def module_loaded(self, module: ModuleType) -> None:
         """Install what depends on a module."""

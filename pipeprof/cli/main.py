@@ -23,6 +23,7 @@ COMMANDS = {
     "analyze": "diagnose a profile that TensorFlow's profiler wrote",
     "bench": "measure a pipeline alone, without training: what each stage costs",
     "report": "show the report of a run again",
+    "confirm": "run a script again with its confirmed changes and without, and say whether training got faster",
     "fix": "print the confirmed changes of a run as a patch, or apply them",
     "predict": "predict whether a run's input keeps up on another machine",
     "history": "list the runs, and how good their predictions were",

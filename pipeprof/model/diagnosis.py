@@ -386,6 +386,30 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rerun:
+    """The script itself, run again with confirmed changes and without: whether training got faster, not only its input."""
+
+    id: str
+    state: TrialState
+    changes: tuple[str, ...]  # ids of the recommendations that were applied
+    reason: str = ""
+    speedup: float | None = None  # ratio of mean step times, the first step left out, epoch boundaries in it
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    steps: int = 0  # of each process
+    whole: bool = False  # the script ran to its end
+    baseline_step_s: float | None = None
+    candidate_step_s: float | None = None
+    baseline_memory_bytes: int | None = None
+    candidate_memory_bytes: int | None = None
+    baseline_wait_share: float | None = None
+    candidate_wait_share: float | None = None
+    same_output: bool | None = None  # of standard output, every line of it; null: not compared
+    output_note: str = ""  # the first line that differs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recommendation:
     """One change that pipeprof proposes, with its prediction and its proof."""
 
@@ -423,3 +447,4 @@ class Diagnosis:
     rules: tuple[RuleOutcome, ...] = ()
     unused_comments: tuple[str, ...] = ()  # "# pipeprof: ignore[...]" that took nothing back, a sentence each
     trials_note: str = ""  # why nothing was tried, where nothing was
+    reruns: tuple[Rerun, ...] = ()  # oldest first

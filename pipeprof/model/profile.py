@@ -490,6 +490,21 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RerunFacts:
+    """The script run again in processes of its own, without changes (baseline) and with them (candidate); means."""
+
+    changes: tuple[str, ...]  # ids of the changes that were applied
+    steps: int = 0  # of training that were measured in each process
+    whole: bool = False  # the script ran to its end, and not only until so many steps
+    baseline_memory_bytes: int | None = None  # peak of resident memory
+    candidate_memory_bytes: int | None = None
+    baseline_wait_share: float | None = None
+    candidate_wait_share: float | None = None
+    same_output: bool | None = None  # of standard output, every line of it; None: not compared
+    output_note: str = ""  # the first line that differs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
     """One change, tried on the user's own pipeline."""
 
@@ -519,6 +534,7 @@ class TrialRecord:
     memory_bytes: int | None = None  # growth of resident memory while it ran
     on_top_of: tuple[str, ...] = ()  # ids of trials whose changes were kept beneath this one
     wall_s: float = 0.0
+    rerun: RerunFacts | None = None  # of a re-run of the script: what a replay does not have
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

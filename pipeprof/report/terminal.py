@@ -129,6 +129,8 @@ def _blocks(sheet: Sheet, run_path: Path | None, width: int) -> Iterator[Block]:
     yield from _pipelines(sheet, width)
     yield from _findings(sheet, width)
     yield from _advice(sheet, width)
+    if sheet.reruns:
+        yield _reruns(sheet, width)
     if sheet.gaps:
         yield _gaps(sheet, width)
     if run_path is not None:
@@ -199,6 +201,13 @@ def _advice(sheet: Sheet, width: int) -> Iterator[Block]:
     for item in sheet.advice[_MAX_ADVICE:]:
         block += [*_headline_of(item, width), *_proof(item, width)]
     yield block
+
+
+def _reruns(sheet: Sheet, width: int) -> Block:
+    block: Block = [_heading("Training again", "the script itself, with confirmed changes and without", width)]
+    for item in sheet.reruns:
+        block += hanging(Text(item.text), width, "    ", first=Text(f"  {_MARKS[item.tone]} ", _TONE_STYLES[item.tone]))
+    return block
 
 
 def _headline_of(item: AdviceText, width: int) -> Block:

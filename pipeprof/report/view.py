@@ -13,9 +13,10 @@ from enum import StrEnum
 
 from pipeprof import units
 from pipeprof.model.diagnosis import Diagnosis, Gpu, InputBound, Limit, Run, Severity, Steps, Verdict
-from pipeprof.model.profile import TRACED, Role
+from pipeprof.model.profile import TRACED, Role, TrialState
 from pipeprof.report.advice import AdviceText, FindingText, Outcome, advice_text, finding_text, sort_advice, sort_findings
 from pipeprof.report.gaps import Gap, find_gaps
+from pipeprof.report.reruns import rerun_text
 from pipeprof.report.stages import PipelineTable, Sites, pipeline_table
 from pipeprof.report.steps import StepRow, step_notes, step_rows
 from pipeprof.report.text import one_line
@@ -40,6 +41,12 @@ _TONES = {
     InputBound.MODERATELY: Tone.WARNING,
     InputBound.NOT: Tone.WARNING,  # good only where the verdict says that there is nothing to fix
     InputBound.UNKNOWN: Tone.UNKNOWN,
+}
+_RERUN_TONES = {
+    TrialState.CONFIRMED: Tone.GOOD,
+    TrialState.NO_DIFFERENCE: Tone.WARNING,
+    TrialState.WORSE: Tone.BAD,
+    TrialState.NOT_TRIED: Tone.UNKNOWN,
 }
 _BOUNDS = {
     InputBound.HIGHLY: "highly input-bound",
@@ -73,6 +80,14 @@ class Fact:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RerunText:
+    """What became of the script itself, run again."""
+
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RuleRow:
     """What became of one rule."""
 
@@ -94,6 +109,7 @@ class Sheet:
     key_findings: tuple[FindingText, ...]  # without those that repeat what is told elsewhere
     advice: tuple[AdviceText, ...]
     advice_summary: str
+    reruns: tuple[RerunText, ...]
     gaps: tuple[Gap, ...]
     run_facts: tuple[Fact, ...]
     rules: tuple[RuleRow, ...]
@@ -116,6 +132,7 @@ def make_sheet(diagnosis: Diagnosis) -> Sheet:
         key_findings=tuple(item for item in findings if item.code not in _TOLD_ELSEWHERE),
         advice=advice,
         advice_summary=_advice_summary(advice),
+        reruns=tuple(RerunText(tone=_RERUN_TONES[item.state], text=rerun_text(item)) for item in diagnosis.reruns),
         gaps=find_gaps(diagnosis, sites),
         run_facts=_run_facts(diagnosis),
         rules=tuple(

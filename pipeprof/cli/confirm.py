@@ -1,0 +1,201 @@
+"""Command ``confirm``: runs the script of a run again, with its confirmed changes and without, and says what that gave.
+
+A trial replays the input alone; only the script itself shows whether training gets faster. Before anything runs, everything
+that forbids it is said. The user's source is never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeprof.choice import Choice
+from pipeprof.cli import choosing
+from pipeprof.cli.reporting import write_html
+from pipeprof.cli.run import parse_budget
+from pipeprof.errors import UserError
+from pipeprof.model.profile import TRACED, PipelineRecord, Profile
+from pipeprof.rerun import Rerun, RerunOrder
+from pipeprof.store import DEFAULT_ROOT, DIAGNOSIS_FILE, HTML_FILE, RunDirectory, find_run
+
+_PAIRS, _MOST_PAIRS = 2, 50
+_BUDGET_S = 60.0
+_LEAST_STEPS = 5
+_PATIENCE, _START_S = 5.0, 120.0  # a process is killed after so many times the expected time, and the start
+_SHOWN_FILES = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``pipeprof confirm``."""
+    parser.add_argument("run_name", metavar="RUN", nargs="?", help="a run's directory or its name (default: the newest)")
+    parser.add_argument(
+        "--rerun", metavar="N", type=_pairs, default=_PAIRS, help="pairs of processes to run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        type=parse_budget,
+        default=_BUDGET_S,
+        help="for the steps of one process, as 90, 90s or 2m (default: 60s): where the run took longer, each is ended earlier",
+    )
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--yes", action="store_true", help="run it even where it writes into its working directory")
+    place.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="run it in copies of its working directory, made in DIR or where temporary files are (auto), and deleted after",
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, default=DEFAULT_ROOT, help="where runs are kept (default: %(default)s/)"
+    )
+    choosing.add_rule_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the pairs and print what they showed.
+
+    Raises:
+        UserError: the script cannot be run again, or would overwrite files.
+    """
+    choice = choosing.choice_of(arguments)
+    directory = find_run(arguments.run_name, arguments.output)
+    directory = RunDirectory(directory.path.absolute())
+    profile = directory.load()
+    _check_script(profile)
+
+    from pipeprof.planning import plan_changes
+
+    base = Path(profile.run.working_directory)
+    plan = plan_changes(profile, profile.run.command, choice, base)
+    train = _train(profile)
+    steps = _steps_within(train, arguments.budget)
+    if not arguments.yes and arguments.scratch is None:
+        _refuse_written(profile, directory.path.parent)
+    with _scratch(arguments.scratch, base) as scratch:
+        order = RerunOrder(
+            command=profile.run.command,
+            directory=base,
+            plan=plan,
+            pairs=arguments.rerun,
+            steps=steps,
+            deadline_s=_PATIENCE * min(profile.run.wall_s, arguments.budget) + _START_S if steps else _deadline(profile),
+            scratch=scratch,
+            ignored=directory.path.parent,
+        )
+        return _run_pairs(order, profile, train, directory, choice)
+
+
+def _run_pairs(order: RerunOrder, profile: Profile, train: PipelineRecord, directory: RunDirectory, choice: Choice) -> int:
+    from pipeprof.analysis.reruns import new_rerun
+    from pipeprof.diagnose import diagnose
+    from pipeprof.report.machine import to_json
+    from pipeprof.report.reruns import rerun_text
+
+    number = 1 + sum(item.rerun is not None for item in profile.trials)
+    while (directory.path / f"rerun-{number}").exists():  # of one that was interrupted
+        number += 1
+    record = new_rerun(number, train.id, [item.id for item in order.plan.changes], whole=not order.steps)
+    length = f"{order.steps:,} steps each" if order.steps else "each to its end"
+    _say(f"running {' '.join(order.command)} {2 * order.pairs} times, {length}; Ctrl-C ends it and keeps what was measured")
+    rerun, status = Rerun(order, record, directory, _say), 0
+    try:
+        rerun.run_all()
+    except KeyboardInterrupt:
+        status = -signal.SIGINT
+    diagnosis = diagnose(directory.load(), choice)
+    directory.write_document(DIAGNOSIS_FILE, to_json(diagnosis))
+    if (directory.path / HTML_FILE).exists():
+        write_html(directory, diagnosis)
+    found = next((item for item in diagnosis.reruns if item.id == rerun.record.id), None)
+    if found is None:
+        _say("no pair was finished; nothing is kept")
+        return status
+    for change in order.plan.changes:
+        sys.stdout.write(f"with: {change.phrase}\n")
+    sys.stdout.write(f"{rerun_text(found)}\n")
+    return status
+
+
+def _check_script(profile: Profile) -> None:
+    run = profile.run
+    if run.ended == TRACED or run.bench_step_s is not None or not run.command:
+        raise UserError(f"{run.id} is not the run of a script", "name a run that pipeprof run made")
+    base = Path(run.working_directory)
+    if not run.working_directory or not base.is_dir():
+        raise UserError(f"the working directory of {run.id} is gone: {base}", "run the script again with pipeprof run")
+    if run.command[0] != "-m" and not (base / run.command[0]).exists():
+        raise UserError(f"{base / run.command[0]} is gone since {run.id}", "run the script again with pipeprof run")
+
+
+def _train(profile: Profile) -> PipelineRecord:
+    from pipeprof.analysis import analyse
+
+    train = analyse(profile).train
+    if train is None or not train.record.loop.steps_in_bins:
+        raise UserError(f"no training loop was seen in {profile.run.id}", "pipeprof report shows what was")
+    return train.record
+
+
+def _steps_within(train: PipelineRecord, budget_s: float) -> int:
+    """Return after how many steps a process is ended, 0 where the whole run fits into the budget."""
+    loop = train.loop
+    steady_s = loop.wall_s - (loop.first_step_s or 0.0)
+    if steady_s <= budget_s:
+        return 0
+    if loop.method == "gaps":
+        what = f"training takes {steady_s:.0f} s inside TensorFlow, where it cannot be ended earlier"
+        raise UserError(what, f"give it that time: --budget {steady_s * 1.2:.0f}s")
+    return max(_LEAST_STEPS, int(budget_s / (steady_s / loop.steps_in_bins))) + 1
+
+
+def _deadline(profile: Profile) -> float:
+    return _PATIENCE * profile.run.wall_s + _START_S
+
+
+def _refuse_written(profile: Profile, ignored: Path) -> None:
+    from pipeprof.rerun_place import written_files
+
+    files = [str(path) for path in written_files(profile.run, ignored)]
+    if files:
+        more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
+        raise UserError(
+            f"the script wrote {', '.join(files[:_SHOWN_FILES])}{more} in {profile.run.working_directory}, and would again",
+            "--scratch auto runs it in a copy, --yes runs it where it is",
+        )
+
+
+@contextlib.contextmanager
+def _scratch(given: str | None, base: Path) -> Iterator[Path | None]:
+    """Make a directory of our own for the copies, and take it away again."""
+    if given is None:
+        yield None
+        return
+    root = Path(tempfile.gettempdir() if given == "auto" else given).resolve()
+    if root.is_relative_to(base.resolve()):
+        raise UserError(f"--scratch {given}: lies in the directory that is to be copied", "name another place")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix="pipeprof-rerun-", dir=root))
+    except OSError as error:
+        raise UserError(f"--scratch {given}: {error.strerror}", "name another place") from None
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _pairs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_PAIRS:
+        raise UserError(f"--rerun {text}: not a number of pairs", f"write a number from 1 to {_MOST_PAIRS}")
+    return int(text)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"pipeprof: {line}\n")
+    sys.stderr.flush()

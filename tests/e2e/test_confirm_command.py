@@ -1,0 +1,49 @@
+"""`pipeprof confirm`: the script runs again, both ways, for equal steps and with equal losses, and the report shows it."""
+
+import json
+import sys
+
+import pytest
+
+from tests.e2e.test_apply_command import SCRIPT, confirm, run
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+pytest.importorskip("tensorflow")
+
+OWN_FILE = 'open("weights.txt", "a").write("saved")\n'
+
+
+def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    script = work / "train.py"
+    script.write_text(SCRIPT.read_text() + OWN_FILE)
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=work)
+    (first,) = (work / "reports").iterdir()
+    confirm(first / "profile.json")
+
+    refused = run(*pipeprof, "confirm", "--rerun", "1", cwd=work)
+
+    assert (refused.stdout, refused.returncode) == ("", 2)
+    assert "the script wrote weights.txt in " in refused.stderr
+
+    place = tmp_path / "scratch"
+    made = run(*pipeprof, "confirm", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), cwd=work)
+
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.splitlines()[0].startswith("with: Cache what map(slow) gives")
+    assert "output identical" in made.stdout
+    assert (work / "weights.txt").read_text() == "saved"
+    assert list(place.iterdir()) == []
+    without, with_changes = (
+        json.loads((first / "rerun-1" / name / "profile.json").read_text()) for name in ("1-without", "2-with")
+    )
+    assert [item["run"].get("applied_from", "") for item in (without, with_changes)] == ["", first.name]
+    assert without["pipelines"][0]["loop"]["elements"] == with_changes["pipelines"][0]["loop"]["elements"] < 800
+
+    (rerun,) = json.loads(run(*pipeprof, "report", "--json", cwd=work).stdout)["reruns"]
+    assert (rerun["id"], rerun["pairs"], rerun["same_output"], rerun["whole"]) == ("rerun-1", 1, True, False)
+    assert rerun["changes"] == [json.loads((first / "trials.jsonl").read_text().splitlines()[0])["trial"]["id"]]
+    assert "Training again" in run(*pipeprof, "report", cwd=work).stdout

@@ -1,0 +1,67 @@
+"""What pairs of processes say of training, from planted step times and outputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, measured
+from pipeprof.capture.steps import LoopRecorder
+from pipeprof.model.profile import TrialState
+from tests.support.builders import Scene, stage
+
+
+def pairs(*times: tuple[float, float]) -> list[Pair]:
+    def one(step_s: float) -> Measured:
+        return Measured(step_s=step_s, steps=100, wait_share=0.5, memory_bytes=None)
+
+    return [Pair(one(baseline), one(candidate)) for baseline, candidate in times]
+
+
+@pytest.mark.parametrize(
+    ("times", "state", "words"),
+    [
+        ([(2.0, 1.0), (2.1, 1.02)], TrialState.CONFIRMED, "training is faster"),
+        ([(1.0, 2.0), (1.02, 2.1)], TrialState.WORSE, "training is slower"),
+        ([(1.0, 1.0), (1.001, 1.0)], TrialState.NO_DIFFERENCE, "a gain above 5 % is ruled out"),
+        ([(1.0, 0.9), (1.5, 0.8)], TrialState.NO_DIFFERENCE, "not told apart"),
+        ([(9.0, 1.0)], TrialState.NO_DIFFERENCE, "one pair alone proves nothing"),
+    ],
+)
+def test_the_pairs_decide(times: list[tuple[float, float]], state: TrialState, words: str) -> None:
+    found, reason, interval = conclude_pairs(pairs(*times))
+
+    assert found is state
+    assert words in reason
+    assert interval.low <= interval.value <= interval.high
+
+
+def test_two_pairs_that_agree_by_chance_are_widened_by_what_each_arm_varies() -> None:
+    """Both ratios are exactly 2, though each arm took half as long again the second time."""
+    interval = conclude_pairs(pairs((2.0, 1.0), (3.0, 1.5)))[2]
+
+    assert interval.value == pytest.approx(2.0)
+    assert interval.low < 1.5
+    assert interval.high > 2.7
+
+
+def test_a_process_is_measured_without_its_first_step() -> None:
+    recorder = LoopRecorder()
+    recorder.creation(1, 0.0, 0.1)
+    for start_s, wait_s, gap_s in ((0.1, 50.0, 70.0), (121.0, 0.3, 0.1), (122.0, 0.1, 0.3)):
+        recorder.step(1, start_s, wait_s, gap_s)
+    profile = Scene(stages=(stage("range"),)).profile()
+    profile = replace(profile, pipelines=(replace(profile.pipelines[0], loop=recorder.freeze()),))
+    found = measured(profile, profile.pipelines[0].id)
+
+    assert found is not None
+    assert (found.steps, found.step_s, found.wait_share) == (2, pytest.approx(0.4), pytest.approx(0.5))
+    assert found.memory_bytes == profile.host.rss_peak_bytes
+    assert measured(profile, "p9") is None
+
+
+def test_the_first_line_that_differs_is_shown() -> None:
+    assert first_difference([b"a\n", b"b\n"], [b"a\n", b"b\n"]) is None
+    assert first_difference([b"a\n", b"b\n"], [b"a\n", b"c\n"]) == "line 2: 'b', and with the changes 'c'"
+    assert first_difference([b"a\n"], []) == "line 1: 'a', and with the changes nothing"
