@@ -16,7 +16,7 @@ from tests.ground_truth.registry import Case, Kind, all_cases
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 CASES = all_cases()
-OF_ANY_LINE = {"shuffle_filled_at_each_epoch", "cheap_scalar_maps", "data_service"}  # their docstrings say why
+OF_ANY_LINE = {"shuffle_filled_at_each_epoch", "cheap_scalar_maps", "data_service", "autotune_off"}  # their docstrings say why
 OWN_PROCESS = {"distributed_dataset", "datasets_from_function"}  # logical devices are made once in a process, before all else
 CALLED_AS = {"data_service": "distribute"}
 
