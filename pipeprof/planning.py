@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from pipeprof.advise.call_twins import stages_of_call
+from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import recommend
 from pipeprof.analysis import analyse
@@ -19,12 +19,10 @@ from pipeprof.capture.host_facts import host_facts
 from pipeprof.choice import Choice
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
 from pipeprof.model.profile import PipelineRecord, Profile, WrittenStage
 
-_APPLIED_SAFETY = frozenset({Safety.SAFE, Safety.USES_MEMORY})
-_OF_THE_PIPELINE = frozenset({"thread_pool"})
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
 _AGAIN = "run the script again with pipeprof run, then apply that run"
 
@@ -48,7 +46,7 @@ def plan_changes(
     _refuse_other_place(profile)
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
-    accepted = [item for item in found if item.accepted and item.safety in _APPLIED_SAFETY]
+    accepted = [item for item in found if item.accepted]
     if not accepted:
         raise UserError(
             f"no change of {profile.run.id} was confirmed", "pipeprof report shows what was found and what became of it"
@@ -109,7 +107,7 @@ def _planned(item: Recommendation, analysis: Analysis) -> PlannedChange:
 def _trees(item: Recommendation, analysis: Analysis) -> Iterator[tuple[PlannedStage, ...]]:
     """Yield what stands above every stage that the change was proven for: one call can make several."""
     own = next(view for view in analysis.pipelines if view.record.id == item.pipeline_id)
-    if item.change.kind in _OF_THE_PIPELINE:
+    if item.change.kind in ONE_FOR_ALL:
         yield _tree(own.record, own.record.output)
         return
     stage = own.stage(item.stage_id or "").stage

@@ -24,6 +24,7 @@ from pipeprof.rules.cache_point import (
     reads_everything,
 )
 from pipeprof.rules.cost import busy_of, share_saved_without
+from pipeprof.rules.memory_room import memory_limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,9 +84,7 @@ def is_served_by_cache(analysis: Analysis, train: PipelineView, view: StageView)
 
 def free_bytes(analysis: Analysis) -> float:
     """Return the memory that was free at the peak of the run."""
-    host = analysis.profile.run.host
-    limits = [size for size in (host.memory_bytes, host.memory_limit_bytes) if size is not None]
-    return max(0.0, float(min(limits, default=0) - (analysis.resources.rss_peak_bytes or 0)))
+    return max(0.0, (memory_limit(analysis) or 0.0) - (analysis.resources.rss_peak_bytes or 0))
 
 
 def _weigh(

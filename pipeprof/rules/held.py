@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import InputBound
 from pipeprof.rules.base import Parameters, parameter
+from pipeprof.rules.memory_room import memory_limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,13 +67,6 @@ def find_held(analysis: Analysis, train: PipelineView, view: StageView, needed: 
     spare = node.buffered_bytes_max * (1 - needed / most)
     held = Held(elements=most, bytes=node.buffered_bytes_max, spare_bytes=spare, memory_bytes=memory)
     return held if held.share >= params.min_memory else None
-
-
-def memory_limit(analysis: Analysis) -> float | None:
-    """Return the memory that the program may use."""
-    host = analysis.profile.run.host
-    known = [float(size) for size in (host.memory_limit_bytes, host.memory_bytes) if size]
-    return min(known) if known else None
 
 
 def is_memory_short(analysis: Analysis, params: HeldParameters) -> bool:

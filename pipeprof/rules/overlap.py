@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pipeprof.analysis.cores import granted_cores, used_cores
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.rules.base import Parameters, parameter
+from pipeprof.model.diagnosis import Evidence
+from pipeprof.rules.base import COST_SHARE, Parameters, parameter
 from pipeprof.rules.cost import CONSUMER_SEGMENT, segment_s, share_between
 
 
@@ -47,6 +48,17 @@ def find_no_overlap(analysis: Analysis, train: PipelineView, params: OverlapPara
     others_s = slowest_other_s(analysis, train)
     cost = share_between(analysis, train, max(gap_s + own_s, others_s), max(gap_s, own_s, others_s))
     return NoOverlap(last=last, own_s=own_s, cost=cost) if cost >= params.min_share and cost > 0 else None
+
+
+def evidence_of(
+    found: NoOverlap, analysis: Analysis, train: PipelineView, params: OverlapParameters
+) -> tuple[Evidence, Evidence, Evidence]:
+    """Return the numbers that a finding on overlap rests on, whichever rule makes it."""
+    return (
+        Evidence(name=COST_SHARE, value=found.cost, unit="share", threshold=params.min_share, n=analysis.steps.count),
+        Evidence(name="own_thread_s_per_step", value=found.own_s, unit="s"),
+        Evidence(name="gap_s", value=train.gap_s, unit="s"),
+    )
 
 
 def has_free_core(analysis: Analysis, train: PipelineView, busy_cores: float) -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait, weakest
+from pipeprof.rules.base import Rule, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
-from pipeprof.rules.overlap import NoOverlap, OverlapParameters, find_no_overlap, is_autotune_off, middle_prefetch
+from pipeprof.rules.overlap import NoOverlap, OverlapParameters, evidence_of, find_no_overlap, is_autotune_off, middle_prefetch
 
 
 class NoOverlapAtTheEnd(Rule[OverlapParameters]):
@@ -80,10 +80,5 @@ class NoOverlapAtTheEnd(Rule[OverlapParameters]):
             confidence=weakest(Confidence.HIGH, analysis.verdict.confidence),
             pipeline=train,
             view=found.last,
-            evidence=(
-                Evidence(name=COST_SHARE, value=found.cost, unit="share", threshold=params.min_share, n=analysis.steps.count),
-                Evidence(name="own_thread_s_per_step", value=found.own_s, unit="s"),
-                Evidence(name="gap_s", value=train.gap_s, unit="s"),
-                Evidence(name="step_s", value=train.step_s, unit="s"),
-            ),
+            evidence=(*evidence_of(found, analysis, train, params), Evidence(name="step_s", value=train.step_s, unit="s")),
         )

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_place, name_stage, say_wait, weakest
+from pipeprof.rules.base import Rule, grade, name_place, name_stage, say_wait, weakest
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
-from pipeprof.rules.overlap import NoOverlap, OverlapParameters, find_no_overlap, is_autotune_off, middle_prefetch
+from pipeprof.rules.overlap import NoOverlap, OverlapParameters, evidence_of, find_no_overlap, is_autotune_off, middle_prefetch
 
 
 class PrefetchNotLast(Rule[OverlapParameters]):
@@ -81,10 +81,5 @@ class PrefetchNotLast(Rule[OverlapParameters]):
             confidence=weakest(Confidence.HIGH, analysis.verdict.confidence),
             pipeline=train,
             view=found.last,
-            evidence=(
-                Evidence(name=COST_SHARE, value=found.cost, unit="share", threshold=params.min_share, n=analysis.steps.count),
-                Evidence(name="own_thread_s_per_step", value=found.own_s, unit="s"),
-                Evidence(name="gap_s", value=train.gap_s, unit="s"),
-                Evidence(name="prefetch", value=prefetch.id),
-            ),
+            evidence=(*evidence_of(found, analysis, train, params), Evidence(name="prefetch", value=prefetch.id)),
         )

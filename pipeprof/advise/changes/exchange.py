@@ -9,13 +9,45 @@ from collections.abc import Mapping
 from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.changes.base import find_node
+from pipeprof.advise.changes.base import Params, find_node
+from pipeprof.advise.replayable import Replayable
+from pipeprof.analysis.stage_graph import neighbours
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 from pipeprof.model.profile import StageFunction
 
 MAPS = frozenset({"MapDataset", "ParallelMapDataset", "ParallelMapDatasetV2"})
+
+
+class MapExchange:
+    """A map and the stage directly behind it change places: what all such kinds have in common but their title."""
+
+    kind: str
+    freezes = False
+    moved: frozenset[str]  # ops of the stage behind
+    python: str  # what becomes of the calls of a Python function
+    otherwise: str = ""  # what can change where the function holds no state
+
+    def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
+        """Return what other calls of the map's function can change."""
+        return moved_map_safety(view, stage_id, self.python, self.otherwise)
+
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
+        """Return 0: nothing is held that was not."""
+        return 0
+
+    def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
+        """Exchange the two nodes.
+
+        Raises:
+            TrialError: they do not follow each other directly, or the map is not one for one.
+        """
+        graph = replayable.copy_graph()
+        before, behind = find_pair(graph, node_names, stage_id, MAPS, self.moved)
+        require_one_for_one(before)
+        exchange(graph, before, behind)
+        return replayable.with_graph(graph)
 
 
 def find_pair(
@@ -80,6 +112,20 @@ def moved_function_safety(view: PipelineView, function: StageFunction | None, py
     if function.random_ops:
         return Safety.SAFE, "random draws fall on other elements than before; no seed is set"
     return None
+
+
+def moved_map_safety(view: PipelineView, stage_id: str, python: str, otherwise: str) -> tuple[Safety, str]:
+    """Return what it can change that the map of a pair is called for other elements, or in another order.
+
+    Args:
+        view: the pipeline.
+        stage_id: either stage of the pair.
+        python: what to say of a Python function.
+        otherwise: what to say where the function holds no state.
+    """
+    pair = neighbours(view, stage_id)
+    written = None if pair is None else pair[0].written
+    return moved_function_safety(view, None if written is None else written.function, python) or (Safety.SAFE, otherwise)
 
 
 def _words(ops: frozenset[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any  # protocol buffers and datasets of TensorFlow carry no t
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, stage_label
-from pipeprof.advise.changes.exchange import MAPS, find_pair, moved_function_safety, require_one_for_one
+from pipeprof.advise.changes.exchange import MAPS, find_pair, moved_map_safety, require_one_for_one
 from pipeprof.advise.changes.python_stage import cut_at, python_stage
 from pipeprof.advise.replayable import Replayable, first_line
 from pipeprof.advise.splice import Spliced, add_output_of
@@ -39,11 +39,8 @@ class FilterEarlier:
 
     def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
         """Return what fewer calls of the map's function can change."""
-        pair = neighbours(view, stage_id)
-        written = None if pair is None else pair[0].written
-        function = None if written is None else written.function
-        found = moved_function_safety(view, function, "its Python function is no longer called for what is rejected")
-        return found or (Safety.SAFE, "an error that it raises for what is rejected is no longer seen")
+        python, otherwise = "is no longer called for what is rejected", "that it raises for what is rejected is no longer seen"
+        return moved_map_safety(view, stage_id, f"its Python function {python}", f"an error {otherwise}")
 
     def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
         """Return 0: nothing is held."""
