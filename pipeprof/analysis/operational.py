@@ -21,6 +21,7 @@ from pipeprof.model.analysis import PipelineView, SegmentView, StageView
 from pipeprof.model.diagnosis import Stage, StageOp
 from pipeprof.model.profile import ExecutedStage, PipelineRecord, WrittenStage
 
+_FILLS = "Shuffle"
 _POOLED = ("ParallelMap", "MapAndBatch", "ParallelInterleave", "ParallelBatch", "LegacyParallelInterleave", "ParallelFilter")
 _ON_THE_POOL = ("ParallelMap", "MapAndBatch", "ParallelFilter")  # calls beyond its threads queue, whatever was asked for
 
@@ -36,7 +37,9 @@ class _Node:
 
     @property
     def busy_per_element(self) -> float | None:
-        """Wall seconds of one call; None where no element was seen. A Prefetch only waits: that is no work."""
+        """Wall seconds of one call; None where that is not known. A Prefetch only waits: that is no work."""
+        if self.stage.node.startswith(_FILLS) and not self.stage.busy_s:
+            return None  # it was seen only while it filled its buffer, of which its work cannot be told
         if stem(self.stage.node) == "Prefetch" or not self.stage.elements:
             return None if stem(self.stage.node) != "Prefetch" else 0.0
         return self.stage.busy_s / self.stage.elements
@@ -220,7 +223,7 @@ def _view(
     is_bottleneck: bool,
 ) -> StageView:
     head = nodes[0] if nodes else None
-    demand = sum(node.demand for node in own) if own else None
+    demand = sum(node.demand for node in own) if any(node.busy_per_element is not None for node in own) else None
     lead = own[0] if own else head
     slots = lead.slots if lead is not None else 1.0
     visits = None if head is None else head.visits * (_fused_ratio(head) if fused and own else 1.0)

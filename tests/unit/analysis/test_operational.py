@@ -341,3 +341,12 @@ def test_the_ops_inside_a_function_are_brought_to_one_step_with_the_users_lines(
 
     assert [(item.op, item.share, item.where) for item in found] == [("DecodeJpeg", 0.75, "train.py:5"), ("Cast", 0.25, None)]
     assert [(item.busy_s_per_step, item.calls_per_step) for item in found] == [(0.03, 32.0), (0.01, 64.0)]
+
+
+@pytest.mark.parametrize(("busy_s", "known_s"), [(0.0, None), (0.2, 0.002)])
+def test_the_work_of_a_shuffle_that_was_seen_only_while_it_filled_is_not_known(busy_s: float, known_s: float | None) -> None:
+    tree = node("BatchV2", node("Shuffle", node("Range", elements=100), elements=100, busy_s=busy_s), elements=100)
+    found = view(chain("range", "shuffle", "batch"), tree).stage("s1")
+
+    assert found.busy_s_per_step == (None if known_s is None else pytest.approx(known_s))
+    assert found.stage.elements == 100
