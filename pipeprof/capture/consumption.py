@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from pipeprof.capture.model_tree import Snapshot
-from pipeprof.capture.next_calls import More, Next, NextCalls, TornDown
+from pipeprof.capture.next_calls import More, Next, NextCalls, Told, TornDown
 from pipeprof.capture.steps import LoopRecorder
 
 _GAPS_KEPT = 100  # TensorFlow keeps the last 100
@@ -46,7 +46,7 @@ class Gone(NamedTuple):
     at_s: float
 
 
-Event = Created | Next | More | KerasStep | Gone | TornDown
+Event = Created | Next | More | Told | KerasStep | Gone | TornDown
 
 
 @dataclass(slots=True)
@@ -133,6 +133,8 @@ class Consumption:
             self._keras_step(event)
         elif isinstance(event, More):
             self._next_calls.more(event)
+        elif isinstance(event, Told):
+            self._next_calls.told(event)
         elif isinstance(event, Gone):
             self._next_calls.left(event.iterator, event.at_s)
         elif isinstance(event, TornDown):

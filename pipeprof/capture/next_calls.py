@@ -23,12 +23,22 @@ class Next(NamedTuple):
 
 
 class More(NamedTuple):
-    """Another replica's part of the element that was handed over last: waiting that belongs to the same step."""
+    """A further part of the element that was handed over last, of another replica: waiting that belongs to the same step."""
 
     iterator: int
     start_s: float
     end_s: float
     thread: int
+
+
+class Told(NamedTuple):
+    """The element that was handed over last is an optional, and the loop asked whether it has a value."""
+
+    iterator: int
+    start_s: float
+    end_s: float
+    thread: int
+    ok: object  # a tensor: what it says is read here, since reading it gives the interpreter's lock away
 
 
 class TornDown(NamedTuple):
@@ -84,8 +94,19 @@ class NextCalls:
                 if other != iterator:
                     self._left_s.setdefault((thread, other), start_s)
 
+    def told(self, event: Told) -> None:
+        """Only now does the loop know whether there was an element: what it did to ask belongs to its waiting."""
+        steps = self._open.get(event.thread, {})
+        if event.ok or event.iterator not in steps:
+            self.more(More(event.iterator, event.start_s, event.end_s, event.thread))
+            return
+        asked, recorder = steps.pop(event.iterator)
+        self._more_s.pop((event.thread, event.iterator), None)
+        recorder.end_of_data(event.iterator, event.end_s - asked.start_s, asked.start_s)
+        self._ended[event.thread] = (recorder, event.end_s)
+
     def more(self, event: More) -> None:
-        """Add another replica's wait to the step that is open."""
+        """Add a further wait to the step that is open."""
         if event.iterator in self._open.get(event.thread, ()):
             key = (event.thread, event.iterator)
             self._more_s[key] = self._more_s.get(key, 0.0) + event.end_s - event.start_s

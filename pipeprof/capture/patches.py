@@ -18,10 +18,13 @@ from typing import Any, Protocol
 
 ITERATOR_MODULE = "tensorflow.python.data.ops.iterator_ops"
 MULTI_DEVICE_MODULE = "tensorflow.python.data.ops.multi_device_iterator_ops"
+DISTRIBUTE_MODULE = "tensorflow.python.distribute.input_lib"
+OPTIONAL_MODULE = "tensorflow.python.data.ops.optional_ops"
 DATASET_MODULE = "tensorflow.python.data.ops.dataset_ops"
 KERAS_MODULE = "keras.src.backend.tensorflow.trainer"
 PYTHON_CALLS_MODULE = "tensorflow.python.ops.script_ops"
 _REPLICAS = "an iterator over devices"
+_DISTRIBUTED = "a strategy's iterator"
 
 
 class Observer(Protocol):
@@ -56,6 +59,15 @@ class Observer(Protocol):
     def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
         """``next`` returned or raised; an ``optional`` may be without a value, which is the end of the data."""
 
+    def optional_asked(self, optional: Any, start_s: float, has_value: Any) -> None:
+        """An optional was asked since ``start_s`` whether it has a value, and gave a tensor that says so."""
+
+    def distributed_next_begins(self) -> None:
+        """A strategy's iterator is asked on this thread for a batch for all replicas."""
+
+    def distributed_next_called(self, start_s: float, ok: bool) -> None:
+        """It returned or raised; every ``next_called`` in between was a part of it."""
+
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Keras' epoch loop handed out its next step (first batch, last batch, iterator), or ended (None)."""
 
@@ -78,6 +90,8 @@ class Patches:
             DATASET_MODULE: self._patch_datasets,
             ITERATOR_MODULE: self._patch_iterators,
             MULTI_DEVICE_MODULE: self._patch_replicas,
+            DISTRIBUTE_MODULE: self._patch_distributed,
+            OPTIONAL_MODULE: self._patch_optionals,
             KERAS_MODULE: self._patch_keras,
             PYTHON_CALLS_MODULE: lambda _module: None,
         }
@@ -191,6 +205,48 @@ class Patches:
             _report(observer, _REPLICAS, lambda: observer.replicas_made(made, dataset, start))
 
         self._replace(owner, "__init__", __init__)
+
+    def _patch_distributed(self, module: ModuleType) -> None:
+        observer = self._observer
+        owner = module.DistributedIteratorBase
+        original = owner.__dict__["get_next"]
+
+        @functools.wraps(original)
+        def get_next(*args: Any, **kwargs: Any) -> Any:
+            if not observer.active:
+                return original(*args, **kwargs)
+            start, ok = observer.now(), False
+            _report(observer, _DISTRIBUTED, observer.distributed_next_begins)
+            try:
+                result = original(*args, **kwargs)
+                ok = True
+            except BaseException as error:
+                _leave_traceback(error)
+                raise
+            finally:
+                _report(observer, _DISTRIBUTED, lambda: observer.distributed_next_called(start, ok))
+            return result
+
+        self._replace(owner, "get_next", get_next)
+
+    def _patch_optionals(self, module: ModuleType) -> None:
+        observer = self._observer
+        owner = module._OptionalImpl
+        original = owner.__dict__["has_value"]
+
+        @functools.wraps(original)
+        def has_value(self: Any, *args: Any, **kwargs: Any) -> Any:
+            start = observer.now()
+            try:
+                result = original(self, *args, **kwargs)
+            except BaseException as error:
+                _leave_traceback(error)
+                raise
+            if observer.active:
+                _report(observer, "an optional", lambda: observer.optional_asked(self, start, result))
+            return result
+
+        self._replace(owner, "has_value", has_value)
 
     def _patch_keras(self, module: ModuleType) -> None:
         observer = self._observer

@@ -23,8 +23,9 @@ from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.input_threads import InputThreads
 from pipeprof.capture.iterators import IteratorBook
+from pipeprof.capture.joined_calls import JoinedCalls
 from pipeprof.capture.native_log import is_quiet
-from pipeprof.capture.next_calls import More, Next, TornDown
+from pipeprof.capture.next_calls import More, Next, Told, TornDown
 from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook, Spent
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
@@ -43,10 +44,6 @@ _SHARE_CPU_S = 0.5  # reading every thread's run delay costs more than the rest 
 _JOIN_S = 10.0  # a sampler that is stuck inside TensorFlow is left behind
 _GAPS_AT_RISK = 50  # TensorFlow keeps the last 100 gaps: sample faster when half of them are new
 _WAITED_FOR = 0.05  # share of the time; below it what a function is made of does not matter
-_LOOK_INSIDE_SHARE = 0.005  # of the run
-_LOOKS_INSIDE = 3
-_LOOK_INSIDE_ADVANCE_S = 0.08
-_LOOK_INSIDE_S = 0.15
 _DOZE_S = 0.05
 _COST_SHARE = 0.01  # a kind of sampling may take this share of the time
 
@@ -83,8 +80,7 @@ class CaptureSession:
         self._input_threads = InputThreads()
         self._patches = Patches(self)
         self._traces = TraceBook()
-        look_inside = WindowSchedule(_LOOK_INSIDE_SHARE, _LOOKS_INSIDE, _LOOK_INSIDE_ADVANCE_S, _LOOK_INSIDE_S)
-        self._windows = {True: WindowSchedule(), False: look_inside}  # by blindness
+        self._windows = {True: WindowSchedule(), False: WindowSchedule.for_looking_inside()}  # by blindness
         self._since_s: dict[bool, float] = {}  # when the first pipeline that wants a window was seen
         self._maker = ProfileMaker(facts, self._registry, self.pipelines, self._traces)
         self._stop = False
@@ -94,6 +90,7 @@ class CaptureSession:
         self._own_cpu_s = 0.0
         self._last_cpu: tuple[float, float, float] | None = None
         self._hz = settings.sample_hz
+        self._joined = JoinedCalls()
         self._making_replicas = threading.local()  # .depth: iterators over several devices under construction
         self._is_eager: Callable[[], bool] = lambda: True  # TensorFlow's, once it is imported
 
@@ -222,16 +219,40 @@ class CaptureSession:
         if number is None or not self._is_eager():
             return
         self._input_threads.stepped(number)
-        if number < 0:
+        if self._joined.depth:
+            self._joined.reach(number)
+        elif number < 0:
             self._events.append(More(-number, start_s, end_s, threading.get_ident()))
-            return
-        if optional is not None:
-            ok = bool(optional.has_value())
+        else:
+            if optional is not None:
+                self._joined.hold(optional, number)
+            self._note_next(number, start_s, end_s, ok)
+
+    def _note_next(self, number: int, start_s: float, end_s: float, ok: bool) -> None:
         if ok and self.step_limit is not None and self.step_limit.is_over(number, 1):
             self._events.append(Gone(number, start_s))  # the step before ends here, and the loop
             self.step_limit.end()
             return
         self._events.append(Next(number, start_s, end_s, threading.get_ident(), ok))
+
+    def optional_asked(self, optional: Any, start_s: float, has_value: Any) -> None:
+        """Note whether the element that was handed over last was one, and what it took to ask."""
+        end_s = self.now()
+        number = self._joined.release(optional) if self._is_eager() else None
+        if number is not None:
+            self._events.append(Told(number, start_s, end_s, threading.get_ident(), has_value))
+
+    def distributed_next_begins(self) -> None:
+        """What the devices' iterators do from now on belongs to one request."""
+        if self._is_eager():
+            self._joined.begin()
+
+    def distributed_next_called(self, start_s: float, ok: bool) -> None:
+        """Note the whole request: the loop waited for the batches of all devices, and for putting them together."""
+        end_s = self.now()
+        number = self._joined.end() if self._joined.depth and self._is_eager() else None
+        if number is not None:
+            self._note_next(number, start_s, end_s, ok)
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Note that Keras' loop asked for its next step."""

@@ -29,6 +29,10 @@ _MOST_EVENTS = 60_000  # about half a second to write and to read
 _SHARE = 0.02  # of the run may be lost by windows
 _ADVANCE_S = 0.4
 _MOST_WINDOWS = 60
+_LOOK_INSIDE_SHARE = 0.005
+_LOOKS_INSIDE = 3
+_LOOK_INSIDE_ADVANCE_S = 0.08
+_LOOK_INSIDE_S = 0.15
 _SPACING = 1.15  # the next window waits until the run is so much longer
 _RETRY_S = 2.0  # after a window without a step
 
@@ -77,6 +81,11 @@ class WindowSchedule:
         self.spent_s = 0.0
         self._due_s = 0.0
         self._length_s = _PROBE_S
+
+    @classmethod
+    def for_looking_inside(cls) -> WindowSchedule:
+        """Return the schedule for pipelines whose times are known, but not what their functions are made of."""
+        return cls(_LOOK_INSIDE_SHARE, _LOOKS_INSIDE, _LOOK_INSIDE_ADVANCE_S, _LOOK_INSIDE_S)
 
     def next_length(self, now_s: float, began_s: float) -> float | None:
         """Return the length of a window that is due now, None where none is.

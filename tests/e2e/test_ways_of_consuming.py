@@ -21,9 +21,6 @@ MAP_LINE = next(
     number for number, line in enumerate(SCRIPT.read_text().splitlines(), start=1) if "tf.numpy_function(nap" in line
 )
 
-# What tf.distribute does between its devices' calls is the script's waiting, and yet none for the input.
-FRAMEWORK_BETWEEN = {"distributed_dataset", "datasets_from_function"}
-
 
 def observe(way: str, folder: Path) -> tuple[Diagnosis, float]:
     """Run one way under pipeprof and return what it concludes, and the share of waiting that the script itself measured."""
@@ -57,8 +54,7 @@ def test_the_wait_is_the_programs_own_and_the_bottleneck_is_the_line_that_naps(w
     train = next(pipeline for pipeline in diagnosis.pipelines if pipeline.role == "train")
     bottleneck = next(stage for stage in train.stages if stage.is_bottleneck)
     assert diagnosis.verdict.input_bound is InputBound.HIGHLY
-    if way not in FRAMEWORK_BETWEEN:
-        assert diagnosis.steps.wait_share == pytest.approx(truth, abs=0.15)
+    assert diagnosis.steps.wait_share == pytest.approx(truth, abs=0.15)
     assert (bottleneck.op, bottleneck.call_site.line) == ("map", MAP_LINE)
     assert source in train.counters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeprof.capture.consumption import Consumption, Created, Gone
-from pipeprof.capture.next_calls import Next
+from pipeprof.capture.next_calls import Next, Told
 from pipeprof.capture.steps import LoopRecorder
 from tests.support.consumers import PythonLoop, binned, snapshot
 
@@ -134,6 +134,20 @@ def test_the_waits_of_all_replicas_are_one_steps() -> None:
     assert measured.elements == 4
     assert measured.wait_s == pytest.approx(4 * 0.3)
     assert measured.wall_s == pytest.approx(0.01 + 4 * 0.7)
+
+
+def test_asking_an_optional_belongs_to_the_wait_for_it_and_one_without_a_value_ends_the_data() -> None:
+    recorder, consumption = LoopRecorder(), Consumption()
+    consumption.handle(Created(1, 0.0, 0.0, 1, recorder))
+    for number in range(4):
+        consumption.handle(Next(1, number, number + 0.25, 1, True))
+        consumption.handle(Told(1, number + 0.25, number + 0.5, 1, number < 3))
+    consumption.finish_all()
+    measured = recorder.freeze()
+
+    assert (measured.elements, measured.epoch_count) == (3, 1)
+    assert measured.wait_s == pytest.approx(4 * 0.5)
+    assert measured.wall_s - measured.wait_s == pytest.approx(3 * 0.5)
 
 
 def test_two_threads_of_one_iterator_have_gaps_of_their_own() -> None:

@@ -15,9 +15,11 @@ import pytest
 from pipeprof.capture import patches
 from pipeprof.capture.patches import (
     DATASET_MODULE,
+    DISTRIBUTE_MODULE,
     ITERATOR_MODULE,
     KERAS_MODULE,
     MULTI_DEVICE_MODULE,
+    OPTIONAL_MODULE,
     PYTHON_CALLS_MODULE,
     Patches,
 )
@@ -66,6 +68,15 @@ class Observer:
     def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
         self._tell("next", start_s, ok, optional)
 
+    def optional_asked(self, optional: Any, start_s: float, has_value: Any) -> None:
+        self._tell("asked", start_s, has_value)
+
+    def distributed_next_begins(self) -> None:
+        self._tell("distributed begins")
+
+    def distributed_next_called(self, start_s: float, ok: bool) -> None:
+        self._tell("distributed", start_s, ok)
+
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         self._tell("keras", step, start_s)
 
@@ -112,6 +123,21 @@ class OwnedMultiDeviceIterator:
         self.parts = [OwnedIterator(f"{dataset} on {device}") for device in devices]
 
 
+class DistributedIteratorBase:
+    def __init__(self) -> None:
+        self.part = OwnedIterator("train")
+
+    def get_next(self, name: str | None = None) -> int:
+        return self.part._next_internal()
+
+
+class _OptionalImpl:
+    def has_value(self, name: str | None = None) -> bool:
+        if name == "bad":
+            raise ValueError("planted")
+        return False
+
+
 class TFEpochIterator:
     def __init__(self) -> None:
         self.steps = iter([(0, 3, "iterator")])
@@ -124,6 +150,8 @@ STAND_INS = {
     DATASET_MODULE: {"DatasetV2": DatasetV2, "DatasetSpec": DatasetSpec},
     ITERATOR_MODULE: {"OwnedIterator": OwnedIterator},
     MULTI_DEVICE_MODULE: {"OwnedMultiDeviceIterator": OwnedMultiDeviceIterator},
+    DISTRIBUTE_MODULE: {"DistributedIteratorBase": DistributedIteratorBase},
+    OPTIONAL_MODULE: {"_OptionalImpl": _OptionalImpl},
     KERAS_MODULE: {"TFEpochIterator": TFEpochIterator},
     PYTHON_CALLS_MODULE: {},
 }
@@ -153,6 +181,8 @@ def originals() -> tuple[Any, ...]:
         OwnedIterator.__dict__["_next_internal"],
         OwnedIterator.__dict__["get_next_as_optional"],
         OwnedMultiDeviceIterator.__dict__["__init__"],
+        DistributedIteratorBase.__dict__["get_next"],
+        _OptionalImpl.__dict__["has_value"],
         TFEpochIterator.__dict__["__next__"],
         tuple(sys.meta_path),
     )
@@ -216,6 +246,30 @@ def test_data_sets_iterators_and_calls_are_told_with_their_start(observer: Obser
         ("next", 2.0, True, None),
         ("next", 3.0, True, "optional"),
     ]
+
+
+def test_what_a_strategys_iterator_does_is_told_as_a_whole(observer: Observer) -> None:
+    iterator = DistributedIteratorBase()
+    observer.told.clear()
+
+    assert [iterator.get_next(), iterator.get_next(name="second")] == [1, 2]
+    with pytest.raises(StopIteration) as raised:
+        iterator.get_next()
+
+    one = ["distributed begins", "next", "distributed"]
+    assert [item[0] for item in observer.told] == one * 3
+    assert [item[2] for item in observer.told if item[0] == "distributed"] == [True, True, False]
+    assert Path(patches.__file__).name not in {
+        Path(frame.filename).name for frame in traceback.extract_tb(raised.value.__traceback__)
+    }
+
+
+def test_an_optional_that_is_asked_tells_what_it_answered(observer: Observer) -> None:
+    assert _OptionalImpl().has_value() is False
+    with pytest.raises(ValueError, match="planted"):
+        _OptionalImpl().has_value("bad")
+
+    assert observer.told == [("asked", 1.0, False)]
 
 
 def test_a_reduction_and_an_argument_are_told_before_they_run(observer: Observer) -> None:
