@@ -22,7 +22,8 @@ Pipelines with the published structure of Plumber's study (MLSys 2022) on small 
 with the tf.data API", and this project's slow samples: each as a beginner writes it, with AUTOTUNE everywhere, with one call
 for each core (HEURISTIC), tuned by hand, and as pipeprof leaves the pipeline that it is given ({start}): with the changes that
 its own trials confirmed, and that need no asking. All forms of a workload run in one process, in turn, over epochs; caches
-are full, as they are from the second epoch on. The step costs nothing, or sleeps as a loop waits for an accelerator.
+are full, as they are from the second epoch on, and the edges of epochs are left out: TensorFlow 2.21 now and then loses half a
+second there, which is as much as an epoch of these data. The step costs nothing, or sleeps as a loop waits for an accelerator.
 `make benchmark-speedup` made this page, on {cores} cores.
 
 Times are medians in milliseconds a step. *Over AUTOTUNE* and *over the best other* are ratios of step times, with 90 %

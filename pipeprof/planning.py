@@ -21,9 +21,10 @@ from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
-from pipeprof.model.profile import PipelineRecord, Profile, WrittenStage
+from pipeprof.model.profile import Change, PipelineRecord, Profile, WrittenStage
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
+_INFINITE = -1  # cardinality
 _AGAIN = "run the script again with pipeprof run, then apply that run"
 
 
@@ -52,6 +53,31 @@ def plan_changes(
             f"no change of {profile.run.id} was confirmed", "pipeprof report shows what was found and what became of it"
         )
     return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in accepted))
+
+
+def plan_ceiling(profile: Profile) -> ApplyPlan:
+    """Return a plan that puts one batch, always ready, in the place of the training input.
+
+    Raises:
+        UserError: the sources changed since, or no training input was seen.
+    """
+    _refuse_changed_sources(profile)
+    train = analyse(profile).train
+    if train is None:
+        raise UserError(f"no training input was seen in {profile.run.id}", "pipeprof report shows what was")
+    record = train.record
+    output = next(stage for stage in record.written if stage.id == record.output)
+    whole = next((epoch.elements for epoch in record.loop.epochs if epoch.elements), record.loop.elements)
+    elements = output.cardinality if output.cardinality >= 0 or output.cardinality == _INFINITE else whole
+    change = Change(kind="ready_input", params={"elements": elements})
+    site = output.call_site
+    planned = PlannedChange(
+        id="ceiling",
+        phrase=applied_phrase("One batch, always ready, in the place of the input", site),
+        change=change,
+        trees=(_tree(record, record.output),),
+    )
+    return ApplyPlan(run_id=profile.run.id, changes=(planned,))
 
 
 def _refuse_other_script(profile: Profile, command: Sequence[str], directory: Path) -> None:

@@ -166,7 +166,7 @@ class Rerun:
     def _facts(self, before: list[Measured], after: list[Measured]) -> RerunFacts | None:
         if self.record.rerun is None:
             return None
-        same, note = self._compare_outputs()
+        same, note = (None, "") if self.record.rerun.ceiling else self._compare_outputs()
         memory = [mean_of(item.memory_bytes for item in arm) for arm in (before, after)]
         return replace(
             self.record.rerun,

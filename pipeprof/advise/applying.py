@@ -23,6 +23,8 @@ from pipeprof.model.profile import RunInfo, StageFunction
 
 _BY_SOURCE = "pipeprof fix changes the source instead"
 _NOT_HERE = {"vectorize": "it would trace your function a second time"}
+_KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them
+_READY = "ready_input"  # no change that is proposed: it measures what the fastest input would give
 
 
 class Applier:
@@ -89,8 +91,9 @@ class Applier:
         tree = next((tree for tree in change.trees if self._is_same(above, tree)), None)
         if tree is None:
             raise TrialError(f"what stands above it is not what {self._plan.run_id} had")
-        if kind != "thread_pool":
+        if kind not in {*_KEEPS_PACE, _READY}:
             _refuse_live_state(above)
+        if kind in {"parallel_calls", "cache"}:
             _refuse_seeded(dataset)
         if kind == "cache":
             _refuse_other_size(dataset, tree[-1])
@@ -200,13 +203,42 @@ def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
     dataset._pipeprof_cache = cached
 
 
+def _prefetch(dataset: Any, _params: Mapping[str, Any]) -> None:
+    """Put a buffer behind the stage, of the size that AUTOTUNE chooses."""
+    from tensorflow.python.data.ops import prefetch_op
+
+    ahead = prefetch_op._PrefetchDataset(copy.copy(dataset), buffer_size=-1)
+    dataset._variant_tensor_attr = ahead._variant_tensor
+
+
+def _ready_input(dataset: Any, params: Mapping[str, Any]) -> None:
+    """Put the first batch, over and over, in the place of all others; the loop goes round as often as before."""
+    ready = copy.copy(dataset).take(1).cache().repeat(int(params["elements"]))
+    dataset._variant_tensor_attr = ready._variant_tensor
+    dataset._pipeprof_cache = ready
+
+
 def _thread_pool(dataset: Any, params: Mapping[str, Any]) -> None:
-    """Put the option behind the stage, where it leaves the others as they are."""
+    size = int(params["private_threadpool_size"])
+    _put_option(dataset, lambda options: setattr(options.threading_options, "private_threadpool_size", size))
+
+
+def _limit_memory(dataset: Any, params: Mapping[str, Any]) -> None:
+    budget = int(params["ram_budget"])
+    _put_option(dataset, lambda options: setattr(options.autotune_options, "ram_budget", budget))
+
+
+def _enable_autotune(dataset: Any, _params: Mapping[str, Any]) -> None:
+    _put_option(dataset, lambda options: setattr(options.autotune_options, "enabled", True))
+
+
+def _put_option(dataset: Any, fill: Callable[[Any], None]) -> None:
+    """Put an option behind the stage, where it leaves the others as they are."""
     from tensorflow.core.framework import dataset_options_pb2
     from tensorflow.python.ops import gen_dataset_ops
 
     options = dataset_options_pb2.Options()
-    options.threading_options.private_threadpool_size = int(params["private_threadpool_size"])
+    fill(options)
     dataset._variant_tensor_attr = gen_dataset_ops.options_dataset(
         dataset._variant_tensor, serialized_options=options.SerializeToString(), **dataset._flat_structure
     )
@@ -215,5 +247,9 @@ def _thread_pool(dataset: Any, params: Mapping[str, Any]) -> None:
 _MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "parallel_calls": _parallel,
     "cache": _cache,
+    "prefetch": _prefetch,
+    _READY: _ready_input,
     "thread_pool": _thread_pool,
+    "limit_memory": _limit_memory,
+    "enable_autotune": _enable_autotune,
 }

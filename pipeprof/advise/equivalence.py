@@ -28,6 +28,7 @@ from pipeprof.units import percent
 
 _FRESHNESS_MARGIN = 0.1  # of the share of elements that come again, beyond chance
 _FRESHNESS_ELEMENTS = (256, 64)  # unbatched; fewer where a pass over so many takes too long
+_FRESHNESS_BATCHES = (32, 8)  # likewise, of a pipeline whose batches cannot be taken apart
 _FEWEST_BATCHES = 2
 _REORDERED_RECORDS = 200  # of an epoch in which orders are compared
 _UNBATCHED_ELEMENTS = 100_000
@@ -46,6 +47,7 @@ class Equivalence:
     elements_compared: int = 0
     epochs_compared: int = 0
     note: str = ""
+    lacks_time: bool = False  # what is missing was not compared for want of time
 
 
 def compare(
@@ -265,17 +267,18 @@ def _with_freshness(result: Equivalence, pair: _Pair, limits: _Limits) -> Equiva
     frozen = next((found for found in seen if found is not None), None)
     if frozen is None:  # randomness that a change may have frozen is not called the same
         note = _join(result.note, "freshness across epochs was not compared (time budget)")
-        return replace(result, state=ElementsState.UNCHECKED, note=note)
+        return replace(result, state=ElementsState.UNCHECKED, note=note, lacks_time=True)
     return replace(result, state=ElementsState.DIFFERENT, note=frozen) if frozen else result
 
 
 def _freshness_pairs(pair: _Pair, limit: int, *, apart: bool) -> Iterator[_Pair]:
     """Yield shorter and shorter epochs to compare, for passes that take too long, then the epochs as they are."""
-    if apart:
-        batch = max(batch_sizes(pair.original.graph), default=1)
-        sizes = [min(limit, max(_FEWEST_BATCHES, elements // batch)) for elements in _FRESHNESS_ELEMENTS]
-        for size in dict.fromkeys(sizes):
-            yield _sampled(pair.original, pair.changed, size)
+    batch = max(batch_sizes(pair.original.graph), default=1)
+    sizes = [max(_FEWEST_BATCHES, elements // batch) for elements in _FRESHNESS_ELEMENTS] if apart else _FRESHNESS_BATCHES
+    for size in dict.fromkeys(min(limit, size) for size in sizes):
+        sampled = _sampled(pair.original, pair.changed, size)
+        if apart or sampled.is_sampled:
+            yield sampled
     yield pair
 
 

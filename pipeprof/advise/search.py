@@ -46,6 +46,7 @@ _WARM_UP_S = 0.6
 _COMPARED = 512  # elements
 _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however quiet the machine
 _COMPARE_S = 6.0
+_COMPARE_LONGER_S = 30.0  # of a change that is faster, where the first look had too little time
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
 _NOT_TOGETHER = "together with the changes confirmed before it the pipeline is slower than as it was"
 _FATAL = frozenset({ElementsState.DIFFERENT})
@@ -267,13 +268,15 @@ class Search:
             fills_cache=self._holds_cache(bench, item),
         )
         record = new_record(item, "it was being tried", bench.kept)
-        self._stream(TrialEvent.now("start", trial=record, deadline_s=plan.hard_deadline_s + _COMPARE_S + _GRACE_S))
+        deadline_s = plan.hard_deadline_s + _COMPARE_S + _COMPARE_LONGER_S + _GRACE_S
+        self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
+        kept_at = _kept_at(bench.current, item, bench.names)
         try:
             with silence_tensorflow():
                 changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
                 self._check_shared(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench.current, changed, _kept_at(bench.current, item, bench.names), item.safety)
+            same = self._compare(bench.current, changed, kept_at, item.safety)
         except TrialError as error:
             return refused(item, str(error))
         if same.state in _FATAL:
@@ -281,7 +284,13 @@ class Search:
         if untimed:
             return described(replace(record, reason=untimed), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
-        record = described(with_outcome(record, outcome, plan), same)
+        record = with_outcome(record, outcome, plan)
+        if record.state is TrialState.CONFIRMED and same.lacks_time and not outcome.left_behind:
+            self._progress(f"comparing the elements at more length: {item.title}")
+            same = self._compare(bench.current, changed, kept_at, item.safety, longest_s=_COMPARE_LONGER_S)
+            if same.state in _FATAL:
+                record = replace(record, state=TrialState.WORSE, reason="the elements differ")
+        record = described(record, same)
         record = replace(record, wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
@@ -310,10 +319,13 @@ class Search:
         if not revoked:
             self._stream(TrialEvent.now("result", trial=records[-1]))
 
-    def _compare(self, current: Replayable, changed: Replayable, kept_at: str, safety: Safety) -> Equivalence:
+    def _compare(
+        self, current: Replayable, changed: Replayable, kept_at: str, safety: Safety, longest_s: float = _COMPARE_S
+    ) -> Equivalence:
+        share = 4 if longest_s <= _COMPARE_S else 2
         return compare(
             current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=safety is Safety.REORDERS,
-            time_budget_s=min(_COMPARE_S, max(1.0, self._left_s / 4)),
+            time_budget_s=min(longest_s, max(1.0, self._left_s / share)),
         )  # fmt: skip
 
     def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:

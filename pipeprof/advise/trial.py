@@ -27,6 +27,8 @@ __all__ = ["TrialOutcome", "TrialPlan", "measure_control", "reproduces", "run_tr
 Progress = Callable[[str, float], None]
 
 STEP_TOLERANCE = 0.25
+SAME_SHARE_TOLERANCE = 0.5  # of the step, where the shares agree: a machine that is slower as a whole
+SAME_SHARE = 0.05
 _CONTROL_PAIRS = 5
 
 
@@ -239,14 +241,16 @@ def reproduces(
 
     Tolerances: the step within a factor of 1.25 times the noise margin's (a replay lacks the framework's own work between
     steps), the wait share within 15 points, however noisy the machine. Both loose: what is judged later is a ratio of two
-    replays, and a replay outside them is of another kind of loop. Whether the verdict may rest on it is asked more strictly
-    (``analysis.agreement``).
+    replays, and a replay outside them is of another kind of loop. Where the shares agree within 5 points the step may be half
+    as long again: then waiting and working have become slower alike, as on a machine whose clock or neighbours changed.
+    Whether the verdict may rest on it is asked more strictly (``analysis.agreement``).
     """
     margin = noise_margin(noise)
+    tolerance = SAME_SHARE_TOLERANCE if abs(run_wait_share - replay_wait_share) <= SAME_SHARE else STEP_TOLERANCE
     if run_step_s <= 0 or replay_step_s <= 0:
         return False, NOT_REPRODUCED + "no step was measured"
     factor = max(run_step_s / replay_step_s, replay_step_s / run_step_s)
-    if factor > (1 + STEP_TOLERANCE) * (1 + margin):
+    if factor > (1 + tolerance) * (1 + margin):
         text = f"step {units.duration(replay_step_s)} against {units.duration(run_step_s)}"
         return False, NOT_REPRODUCED + text
     if abs(run_wait_share - replay_wait_share) > WAIT_TOLERANCE:

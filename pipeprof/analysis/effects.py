@@ -39,8 +39,10 @@ _BYTES_PER_S = (1e9, 8e9)  # of a cheap op on a batch
 _SLOWEST_BYTES_PER_S = 1e7  # of any elementwise op (lgamma: 100 ns a number)
 _HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elements are no longer handed on one by one, or made
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
+_BETWEEN_CALLS_LEFT = 0.7  # of the unexplained time beside one call at a time: most lies between its calls, which then overlap
 _AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it does
 _LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
+_SEEN_HELD = 0.9  # of the time in which the lock was seen held, what is surely so
 
 
 def parallel_calls(place: Place) -> Effect:
@@ -53,7 +55,9 @@ def parallel_calls(place: Place) -> Effect:
     slots = max(1.0, min(most, float(asked)) if asked > 0 else most)
     calls = elements_per_step(place.view, place.stage) or 1.0
     busy = place.busy_s + calls * doubt.between("a call in a pool", *_POOL_S)
-    return Effect(busy_s={place.stage.id: busy}, slots={place.stage.id: slots}, serial_s=_locked_s(place, calls))
+    kept = _BETWEEN_CALLS_LEFT if place.stage.is_sequential else 1.0
+    busies, slots_of = {place.stage.id: busy}, {place.stage.id: slots}
+    return Effect(busy_s=busies, slots=slots_of, serial_s=_locked_s(place, calls), rest_kept=kept)
 
 
 def thread_pool(place: Place) -> Effect:
@@ -124,7 +128,11 @@ def _locked_s(place: Place, calls: float) -> Readings | float:
     python = written.python
     if python is None or not python.calls:
         return place.busy_s * doubt.between("Python that holds the lock", 0.0, 1.0)
-    return calls * python.cpu_s / python.calls * doubt.between("Python that holds the lock", *_LOCKED_SHARE)
+    cpu_s = calls * python.cpu_s / python.calls
+    held = place.analysis.resources.lock_held_share
+    seen = 0.0 if held is None or cpu_s <= 0 else _SEEN_HELD * held * (place.view.step_s or 0.0) / cpu_s
+    least, most = _LOCKED_SHARE
+    return cpu_s * doubt.between("Python that holds the lock", min(max(least, seen), most), most)
 
 
 def move_cache(place: Place) -> Effect:

@@ -49,7 +49,7 @@ def measured(profile: Profile, pipeline_id: str) -> Measured | None:
     return Measured(step_s=wall_s / steps, steps=steps, wait_share=wait_s / wall_s, memory_bytes=profile.host.rss_peak_bytes)
 
 
-def new_rerun(number: int, pipeline_id: str, changes: Sequence[str], *, whole: bool) -> TrialRecord:
+def new_rerun(number: int, pipeline_id: str, changes: Sequence[str], *, whole: bool, ceiling: bool = False) -> TrialRecord:
     """Return the record of a re-run of which nothing is known yet."""
     return TrialRecord(
         id=f"{RERUN}-{number}",
@@ -59,7 +59,7 @@ def new_rerun(number: int, pipeline_id: str, changes: Sequence[str], *, whole: b
         state=TrialState.NOT_TRIED,
         method=RERUN,
         on_top_of=tuple(changes),
-        rerun=RerunFacts(changes=tuple(changes), whole=whole),
+        rerun=RerunFacts(changes=tuple(changes), whole=whole, ceiling=ceiling),
     )
 
 

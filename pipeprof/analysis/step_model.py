@@ -29,10 +29,9 @@ _SIMULATED_STEPS = 60
 _ROUNDS = 8  # of the fixed point between the step and the pipeline's load on the cores
 _UNBOUNDED = 16  # elements: where AUTOTUNE sizes the buffer it grows until it is not found empty
 _TINY_S = 1e-9
-_HANDING = (
-    0.0,
-    0.3,
-)  # of the CPU seconds that no stage is busy for: TensorFlow's threads spin before they sleep, as cores allow
+_HANDING = (0.0, 0.3)  # of the CPU seconds that no stage is busy for; the rest is threads that spin, as cores allow
+_HANDED_ON_S = 30e-6  # of CPU for one element from stage to stage, at most: what is beyond that is spinning
+_LEFT_OUT, _LEFT_OUT_OF_GAIN = 0.03, 0.12  # standard deviations of the logarithm, in all and of the logarithm of a gain
 _MOST_STRETCH = 3.0
 _MOST_SPREAD = 4.0
 
@@ -119,14 +118,18 @@ class StepModel:
         creation = measured.creation_s + more * (measured.creation_s - measured.creation_least_s)
         noise = doubt.around("noise of the measurement", measured.noise)
         whole = before + creation + first_before * scale
-        return np.asarray(whole / (np.maximum(after, floor) + creation + first_after * scale) * noise, dtype=np.float64)
+        ratio = whole / (np.maximum(after, floor) + creation + first_after * scale)
+        most = whole / np.maximum(floor, _TINY_S)  # nothing makes the consumer's own work shorter
+        return np.asarray(np.minimum(ratio * _left_out(ratio), np.maximum(most, ratio)) * noise, dtype=np.float64)
 
     def _model(self, effect: Effect, more: Readings) -> Loop:
         import numpy as np
 
         whole, counted = self._segments(effect, frozenset(), more), self.view.busy_s_per_step or 0.0
         pipeline = self.consumer.pipeline_cpu_s
-        beyond = (pipeline - counted).clip(min=0.0) * doubt.between("CPU of waiting threads that counts", *_HANDING)
+        handed_s = _HANDED_ON_S * sum(stage.visit_ratio or 0.0 for stage in self.view.stages)
+        spun = doubt.between("CPU of waiting threads that counts", *_HANDING)
+        beyond = (pipeline - counted).clip(min=0.0, max=handed_s) * spun
         cpu_s = np.minimum(pipeline, counted) * effect.cpu_kept + beyond * effect.handing_kept
         filling = np.maximum(self._slowest(whole, above=True), cpu_s * self._fill_cpu_share(effect) / self.cores)
         first_pass = np.sum([seconds for seconds, _, _ in whole], axis=0) if whole else 0.0 * cpu_s
@@ -230,6 +233,17 @@ class StepModel:
             spread = doubt.between("spread of the production", 0.0, relative)
         gaps = doubt.steps("gaps", gap, self.consumer.gap_spread, _SIMULATED_STEPS)
         return pace(gaps, doubt.steps("production", made, spread, _SIMULATED_STEPS), effect.buffer or self.buffer)
+
+
+def _left_out(ratio: Readings) -> Readings:
+    """Return what a model of averages can be wrong by: the more it says that a change gives, the more.
+
+    As large as the errors were of 17 changes that were predicted and then made (docs/prediction.md, seed 44021).
+    """
+    import numpy as np
+
+    deviation = _LEFT_OUT + _LEFT_OUT_OF_GAIN * np.abs(np.log(np.maximum(ratio, _TINY_S)))
+    return np.asarray(np.exp(np.log(doubt.around("what the model leaves out", 1.0)) * deviation), dtype=np.float64)
 
 
 def _carry(

@@ -1,4 +1,4 @@
-"""The options by which a command is told which rules judge, and by which thresholds.
+"""Options that commands share: which rules judge, by which thresholds, and where a script may run again.
 
 The rules are imported only where something was chosen: the script of ``run`` is not to wait for them.
 """
@@ -20,6 +20,17 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ignore", metavar="CODES", type=_codes, default=(), help="leave these rules out")
     group.add_argument(
         "--set", metavar="RULE.NAME=VALUE", action="append", default=[], help="set a threshold, as PP201.min_share=0.1"
+    )
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where a script may run again."""
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--yes", action="store_true", help="run it even where it writes into its working directory")
+    place.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="run it in copies of its working directory, made in DIR or where temporary files are (auto), and deleted after",
     )
 
 

@@ -13,19 +13,20 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from pipeprof.choice import Choice
-from pipeprof.cli import choosing
+from pipeprof.cli import amounts, choosing
 from pipeprof.cli.reporting import write_html
-from pipeprof.cli.run import parse_budget
 from pipeprof.errors import UserError
-from pipeprof.model.profile import TRACED, PipelineRecord, Profile
+from pipeprof.model.profile import TRACED, PipelineRecord, Profile, TrialRecord
 from pipeprof.rerun import Rerun, RerunOrder
 from pipeprof.store import DEFAULT_ROOT, DIAGNOSIS_FILE, HTML_FILE, RunDirectory, find_run
 
-_PAIRS, _MOST_PAIRS = 2, 50
-_BUDGET_S = 60.0
+_PAIRS = 2
+BUDGET_S = 60.0
 _LEAST_STEPS = 5
 _PATIENCE, _START_S = 5.0, 120.0  # a process is killed after so many times the expected time, and the start
 _SHOWN_FILES = 5
@@ -35,26 +36,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pipeprof confirm``."""
     parser.add_argument("run_name", metavar="RUN", nargs="?", help="a run's directory or its name (default: the newest)")
     parser.add_argument(
-        "--rerun", metavar="N", type=_pairs, default=_PAIRS, help="pairs of processes to run (default: %(default)s)"
+        "--rerun",
+        metavar="N",
+        type=amounts.parse_pairs,
+        default=_PAIRS,
+        help="pairs of processes to run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ceiling",
+        action="store_true",
+        help="put one batch, always ready, in the place of the input: what the fastest input could give, in the script itself; "
+        "what is trained and saved then is of no use",
     )
     parser.add_argument(
         "--budget",
         metavar="TIME",
-        type=parse_budget,
-        default=_BUDGET_S,
+        type=amounts.parse_budget,
+        default=BUDGET_S,
         help="for the steps of one process, as 90, 90s or 2m (default: 60s): where the run took longer, each is ended earlier",
     )
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--yes", action="store_true", help="run it even where it writes into its working directory")
-    place.add_argument(
-        "--scratch",
-        metavar="DIR",
-        help="run it in copies of its working directory, made in DIR or where temporary files are (auto), and deleted after",
-    )
+    choosing.add_place_arguments(parser)
     parser.add_argument(
         "--output", metavar="DIR", type=Path, default=DEFAULT_ROOT, help="where runs are kept (default: %(default)s/)"
     )
     choosing.add_rule_arguments(parser)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is asked of a re-run."""
+
+    pairs: int
+    budget_s: float  # for the steps of one process
+    is_agreed: bool  # to run it where it is, though it writes files there
+    scratch: str | None
+    is_of_ceiling: bool = False  # instead of the confirmed changes
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,42 +81,59 @@ def run(arguments: argparse.Namespace) -> int:
     """
     choice = choosing.choice_of(arguments)
     directory = find_run(arguments.run_name, arguments.output)
-    directory = RunDirectory(directory.path.absolute())
+    wanted = Wanted(
+        pairs=arguments.rerun,
+        budget_s=arguments.budget,
+        is_agreed=arguments.yes,
+        scratch=arguments.scratch,
+        is_of_ceiling=arguments.ceiling,
+    )
+    return confirm(directory, wanted, choice, sys.stdout)
+
+
+def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO) -> int:
+    """Run the script of a run again, both ways, and write what that showed to ``output``.
+
+    Raises:
+        UserError: it cannot be run again, or would overwrite files.
+    """
+    directory = RunDirectory(found.path.absolute())
     profile = directory.load()
     _check_script(profile)
 
-    from pipeprof.planning import plan_changes
+    from pipeprof.analysis.reruns import new_rerun
+    from pipeprof.planning import plan_ceiling, plan_changes
 
     base = Path(profile.run.working_directory)
-    plan = plan_changes(profile, profile.run.command, choice, base)
+    plan = plan_ceiling(profile) if wanted.is_of_ceiling else plan_changes(profile, profile.run.command, choice, base)
     train = _train(profile)
-    steps = _steps_within(train, arguments.budget)
-    if not arguments.yes and arguments.scratch is None:
+    steps = _steps_within(train, wanted.budget_s)
+    if not wanted.is_agreed and wanted.scratch is None:
         _refuse_written(profile, directory.path.parent)
-    with _scratch(arguments.scratch, base) as scratch:
+    with _scratch(wanted.scratch, base) as scratch:
         order = RerunOrder(
             command=profile.run.command,
             directory=base,
             plan=plan,
-            pairs=arguments.rerun,
+            pairs=wanted.pairs,
             steps=steps,
-            deadline_s=_PATIENCE * min(profile.run.wall_s, arguments.budget) + _START_S if steps else _deadline(profile),
+            deadline_s=_PATIENCE * min(profile.run.wall_s, wanted.budget_s) + _START_S if steps else _deadline(profile),
             scratch=scratch,
             ignored=directory.path.parent,
         )
-        return _run_pairs(order, profile, train, directory, choice)
+        number = 1 + sum(item.rerun is not None for item in profile.trials)
+        while (directory.path / f"rerun-{number}").exists():  # of one that was interrupted
+            number += 1
+        changes = [] if wanted.is_of_ceiling else [item.id for item in plan.changes]
+        record = new_rerun(number, train.id, changes, whole=not steps, ceiling=wanted.is_of_ceiling)
+        return _run_pairs(order, record, directory, choice, output)
 
 
-def _run_pairs(order: RerunOrder, profile: Profile, train: PipelineRecord, directory: RunDirectory, choice: Choice) -> int:
-    from pipeprof.analysis.reruns import new_rerun
+def _run_pairs(order: RerunOrder, record: TrialRecord, directory: RunDirectory, choice: Choice, output: TextIO) -> int:
     from pipeprof.diagnose import diagnose
     from pipeprof.report.machine import to_json
     from pipeprof.report.reruns import rerun_text
 
-    number = 1 + sum(item.rerun is not None for item in profile.trials)
-    while (directory.path / f"rerun-{number}").exists():  # of one that was interrupted
-        number += 1
-    record = new_rerun(number, train.id, [item.id for item in order.plan.changes], whole=not order.steps)
     length = f"{order.steps:,} steps each" if order.steps else "each to its end"
     _say(f"running {' '.join(order.command)} {2 * order.pairs} times, {length}; Ctrl-C ends it and keeps what was measured")
     rerun, status = Rerun(order, record, directory, _say), 0
@@ -116,9 +149,8 @@ def _run_pairs(order: RerunOrder, profile: Profile, train: PipelineRecord, direc
     if found is None:
         _say("no pair was finished; nothing is kept")
         return status
-    for change in order.plan.changes:
-        sys.stdout.write(f"with: {change.phrase}\n")
-    sys.stdout.write(f"{rerun_text(found)}\n")
+    output.writelines(f"with: {change.phrase}\n" for change in order.plan.changes)
+    output.write(f"{rerun_text(found)}\n")
     return status
 
 
@@ -188,12 +220,6 @@ def _scratch(given: str | None, base: Path) -> Iterator[Path | None]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _pairs(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_PAIRS:
-        raise UserError(f"--rerun {text}: not a number of pairs", f"write a number from 1 to {_MOST_PAIRS}")
-    return int(text)
 
 
 def _say(line: str) -> None:

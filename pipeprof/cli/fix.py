@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeprof.cli import choosing
-from pipeprof.cli.run import parse_allowed
+from pipeprof.cli.amounts import parse_allowed
 from pipeprof.errors import UserError
 from pipeprof.store import DEFAULT_ROOT, find_run
 

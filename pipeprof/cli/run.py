@@ -9,23 +9,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeprof.choice import Choice
-from pipeprof.cli import choosing, reporting
+from pipeprof.cli import amounts, choosing, reporting
 from pipeprof.errors import UserError
 from pipeprof.launch.supervisor import check_command, supervise
-from pipeprof.model.diagnosis import Safety
 from pipeprof.model.plan import ApplyPlan
 from pipeprof.settings import Settings
-from pipeprof.store import find_run
+from pipeprof.store import RunDirectory, find_run
 
-_WITH_VALUE = frozenset({"--output", "--apply", "--budget", "--json", "--sample-hz", "--allow"})
+_WITH_VALUE = frozenset({"--output", "--apply", "--budget", "--json", "--sample-hz", "--allow", "--rerun", "--scratch"})
 _OPTIONS_WITH_VALUE = _WITH_VALUE | choosing.OPTIONS_WITH_VALUE
-_BUDGET = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s|m|min)?")
-_FASTEST_HZ = 1000.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +43,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow",
         metavar="KIND",
-        type=parse_allowed,
+        type=amounts.parse_allowed,
         default=defaults.allow,
         help="also try changes that do this to the data: reorders (they are shown, not put into the patch)",
     )
     parser.add_argument(
         "--budget",
         metavar="TIME",
-        type=parse_budget,
+        type=amounts.parse_budget,
         default=defaults.budget_s,
         help="for all trials, as 90, 90s or 2m (default: 60s)",
     )
+    parser.add_argument(
+        "--rerun",
+        metavar="N",
+        type=amounts.parse_pairs,
+        default=0,
+        help="then run the script again, N times without and N times with what was confirmed, and compare the whole of it",
+    )
+    choosing.add_place_arguments(parser)
     parser.add_argument(
         "--json", metavar="PATH", type=Path, default=None, help="also write the diagnosis as JSON to PATH (- for stdout)"
     )
@@ -64,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample-hz",
         metavar="HZ",
-        type=parse_rate,
+        type=amounts.parse_rate,
         default=defaults.sample_hz,
         help="how often TensorFlow's counters are read (default: %(default)g)",
     )
@@ -104,11 +109,44 @@ def run(arguments: argparse.Namespace) -> int:
         plan=None if arguments.apply is None else _plan(arguments, choice),
     )
     check_target(settings.json_path)
+    check_rerun(arguments)
     directory = Path.cwd()
     run_directory, end = supervise(arguments.command, settings)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C leaves the report, not the status
         reporting.after_run(run_directory, end, settings, directory, json_to_stdout=str(arguments.json) == "-")
+        if arguments.rerun and end.exit_status == 0:
+            _run_again(arguments, run_directory, choice)
     return end.exit_status
+
+
+def check_rerun(arguments: argparse.Namespace) -> None:
+    """Refuse, before the script runs, what a re-run cannot go with.
+
+    Raises:
+        UserError: nothing would be confirmed that it could show.
+    """
+    if not arguments.rerun:
+        if arguments.yes or arguments.scratch is not None:
+            raise UserError(f"{'--yes' if arguments.yes else '--scratch'} says where a re-run may be", "give --rerun N with it")
+        return
+    for given, name in ((arguments.no_trials, "--no-trials"), (arguments.apply is not None, "--apply")):
+        if given:
+            raise UserError(f"--rerun needs trials, and {name} forbids them", f"leave {name} out")
+
+
+def _run_again(arguments: argparse.Namespace, run_directory: RunDirectory, choice: Choice) -> None:
+    """Run the script both ways; why that cannot be done becomes one line, since the status is the script's."""
+    from pipeprof.cli import confirm as confirming
+
+    wanted = confirming.Wanted(
+        pairs=arguments.rerun, budget_s=confirming.BUDGET_S, is_agreed=arguments.yes, scratch=arguments.scratch
+    )
+    try:
+        with open(os.devnull, "w") if arguments.quiet else contextlib.nullcontext(sys.stderr) as output:  # noqa: PTH123
+            confirming.confirm(run_directory, wanted, choice, output)
+    except UserError as error:
+        if not arguments.quiet:
+            sys.stderr.write(f"pipeprof: not run again: {error.what} ({error.hint})\n")
 
 
 def _plan(arguments: argparse.Namespace, choice: Choice) -> ApplyPlan:
@@ -137,43 +175,3 @@ def check_target(path: Path | None) -> None:
         raise UserError(f"--json {path}: there is no directory {path.parent}", "make it first, or name another file")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UserError(f"--json {path}: may not be written", "name another file")
-
-
-def parse_budget(text: str) -> float:
-    """Return seconds from ``60``, ``60s``, ``2m`` or ``1.5min``.
-
-    Raises:
-        UserError: it is none of these.
-    """
-    found = _BUDGET.fullmatch(text.strip())
-    if found is None:
-        raise UserError(f"--budget {text}: not a time", "write it as 90, 90s or 2m")
-    return float(found["number"]) * (60.0 if found["unit"] in {"m", "min"} else 1.0)
-
-
-def parse_allowed(text: str) -> tuple[Safety, ...]:
-    """Return what changes may do to the data, from words with commas between them.
-
-    Raises:
-        UserError: one of them is nothing that can be allowed.
-    """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word != Safety.REORDERS:
-            raise UserError(f"--allow {word}: nothing that can be allowed", "write reorders")
-    return tuple(Safety(word) for word in dict.fromkeys(words))
-
-
-def parse_rate(text: str) -> float:
-    """Return a rate in Hz.
-
-    Raises:
-        UserError: it is no number above 0 and up to 1000.
-    """
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate <= _FASTEST_HZ:
-        raise UserError(f"--sample-hz {text}: not a rate", f"write a number above 0, up to {_FASTEST_HZ:g}")
-    return rate

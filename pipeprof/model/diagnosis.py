@@ -407,6 +407,7 @@ class Rerun:
     candidate_wait_share: float | None = None
     same_output: bool | None = None  # of standard output, every line of it; null: not compared
     output_note: str = ""  # the first line that differs
+    ceiling: bool = False  # not of changes: of one batch, always ready, in the place of the input
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

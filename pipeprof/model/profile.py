@@ -502,6 +502,7 @@ class RerunFacts:
     candidate_wait_share: float | None = None
     same_output: bool | None = None  # of standard output, every line of it; None: not compared
     output_note: str = ""  # the first line that differs
+    ceiling: bool = False  # the candidate is the script with one batch, always ready, in the place of its input
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

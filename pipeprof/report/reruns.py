@@ -13,15 +13,20 @@ def rerun_text(rerun: Rerun) -> str:
         return one_line(f"re-run: {rerun.reason or 'nothing was measured'}")
     within = f" ({units.ratio_interval(rerun.low, rerun.high)})" if rerun.low is not None and rerun.high is not None else ""
     length = "to its end" if rerun.whole else f"of {units.count_of(rerun.steps, 'step')}"
+    what = "re-run with one batch that is always ready:" if rerun.ceiling else "re-run"
     parts = [
-        f"re-run {units.ratio(rerun.speedup)}{within} in {units.count_of(rerun.pairs, 'pair')} {length}",
-        rerun.reason,
+        f"{what} {units.ratio(rerun.speedup)}{within} in {units.count_of(rerun.pairs, 'pair')} {length}",
+        _most(rerun) if rerun.ceiling else rerun.reason,
         f"step {units.duration(rerun.baseline_step_s)} → {units.duration(rerun.candidate_step_s)}",
         _output(rerun),
         _memory(rerun),
         _waiting(rerun),
     ]
     return one_line("; ".join(part for part in parts if part))
+
+
+def _most(rerun: Rerun) -> str:
+    return rerun.reason if rerun.pairs == 1 else "no input makes training faster than that"
 
 
 def _output(rerun: Rerun) -> str:

@@ -37,6 +37,9 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
         Every iterator optimises the graph again and starts threads and buffers
         anew: 14 milliseconds for a small pipeline, some 300 for a map of 600
         operations. One iterator for all epochs took 15 milliseconds in all.
+        Where AUTOTUNE is on, taking one down now and then takes half a second
+        more (TensorFlow 2.21: 35 of 70 epochs of one pipeline; none of 14
+        epochs with autotune.enabled = False).
 
     How it is measured:
         The making and the taking down of iterators and the wait for the first

@@ -113,7 +113,7 @@ class ShuffleQuality(Rule[ShuffleQualityParameters]):
 
     def _report_order(self, pipeline: PipelineView, shuffle: StageView, params: ShuffleQualityParameters) -> Iterator[Finding]:
         before = [view for view in upstream(pipeline, shuffle.id) if view.id != shuffle.id]
-        repeat = next((view for view in before if view.written is not None and repeats(view.written)), None)
+        repeat = next((view for view in before if _mixes_epochs(pipeline, view)), None)
         size, total = _buffer(shuffle), _elements(pipeline, shuffle)
         if repeat is not None:
             yield self.report(
@@ -139,6 +139,14 @@ class ShuffleQuality(Rule[ShuffleQualityParameters]):
                     Evidence(name="of_data", value=size / total, unit="share", threshold=params.min_of_data),
                 ),
             )
+
+
+def _mixes_epochs(pipeline: PipelineView, view: StageView) -> bool:
+    """Tell whether a stage repeats passes; of one single element there is nothing to mix."""
+    if view.written is None or not repeats(view.written):
+        return False
+    above = [item.written for item in upstream(pipeline, view.id) if item.id in view.written.inputs]
+    return not any(item is not None and item.cardinality == 1 for item in above)
 
 
 def _find_other_part(analysis: Analysis, pipeline: PipelineView, shuffle: StageView) -> tuple[StageView, StageView] | None:

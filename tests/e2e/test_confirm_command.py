@@ -47,3 +47,35 @@ def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path):
     assert (rerun["id"], rerun["pairs"], rerun["same_output"], rerun["whole"]) == ("rerun-1", 1, True, False)
     assert rerun["changes"] == [json.loads((first / "trials.jsonl").read_text().splitlines()[0])["trial"]["id"]]
     assert "Training again" in run(*pipeprof, "report", cwd=work).stdout
+
+    most = run(*pipeprof, "confirm", "--ceiling", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), cwd=work)
+
+    assert most.returncode == 0, most.stderr
+    assert most.stdout.startswith("with: One batch, always ready, in the place of the input (train.py:")
+    assert "re-run with one batch that is always ready: " in most.stdout
+    assert "output" not in most.stdout
+    _, of_ceiling = json.loads(run(*pipeprof, "report", "--json", cwd=work).stdout)["reruns"]
+    assert (of_ceiling["ceiling"], of_ceiling["changes"], of_ceiling["same_output"]) == (True, [], None)
+    assert of_ceiling["candidate_step_s"] < of_ceiling["baseline_step_s"]
+
+
+def test_a_run_goes_on_to_a_re_run_of_what_it_confirmed_and_keeps_the_scripts_output(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT.read_text())
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    native = run(sys.executable, "train.py", cwd=tmp_path)
+
+    made = run(*pipeprof, "run", "--no-html", "--budget", "30s", "--rerun", "1", "train.py", cwd=tmp_path)
+
+    assert (made.stdout, made.returncode) == (native.stdout, 0)
+    assert "\nwith: Cache what map(slow) gives" in made.stderr, made.stderr
+    assert "output identical" in made.stderr
+    assert "Training again" in run(*pipeprof, "report", cwd=tmp_path).stdout
+
+
+def test_a_run_that_confirmed_nothing_says_why_it_is_not_run_again(tmp_path):
+    (tmp_path / "train.py").write_text("print('trained')\n")
+
+    made = run(sys.executable, "-m", "pipeprof", "run", "--no-html", "--rerun", "1", "train.py", cwd=tmp_path)
+
+    assert (made.stdout, made.returncode) == ("trained\n", 0)
+    assert "pipeprof: not run again: " in made.stderr

@@ -116,7 +116,7 @@ def from_generator(draw: Draw) -> Loop:
     return read(draw, batched(draw, trim(draw, dataset), pace.batch), pace)
 
 
-@case(Kind.PLANTED)
+@case(Kind.PLANTED, may=("PP609",))
 def shuffle_filled_at_each_epoch(draw: Draw) -> Loop:
     """A buffer that holds most of an epoch: the map keeps up with the step, and all waiting is at the boundaries.
 

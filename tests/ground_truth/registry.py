@@ -55,6 +55,7 @@ class Case:
     fires: tuple[str, ...] = ()  # codes of rules that must report the marked call (or the run, where no call is marked)
     trials: bool = False  # the rules are judged with changes tried: their evidence is a replay
     silent: tuple[str, ...] = ()  # codes of rules whose problem is cured here, beside a case in which they must report it
+    may: tuple[str, ...] = ()  # codes of rules whose problem is there as well, by its nature or on some machines
 
     @property
     def planted(self) -> tuple[Planted, ...]:

@@ -119,14 +119,14 @@ def records_of(draw: Draw, compression: str) -> tuple[list[str], Pace]:
 @case(Kind.PLANTED, fires=("PP703",))
 def inflated_records(draw: Draw) -> Loop:
     paths, pace = records_of(draw, "GZIP")
-    dataset = tf.data.TFRecordDataset(paths, compression_type="GZIP", num_parallel_reads=AUTO)  # PLANTED TFRecordDataset
+    dataset = tf.data.TFRecordDataset(paths, compression_type="GZIP", num_parallel_reads=4)  # PLANTED TFRecordDataset
     return feed(dataset.map(tf.strings.length).batch(pace.batch), pace)
 
 
 @case(Kind.PLANTED, silent=("PP703",))
 def plain_records(draw: Draw) -> Loop:
     paths, pace = records_of(draw, "")
-    dataset = tf.data.TFRecordDataset(paths, num_parallel_reads=AUTO)  # PLANTED TFRecordDataset
+    dataset = tf.data.TFRecordDataset(paths, num_parallel_reads=4)  # PLANTED TFRecordDataset
     return feed(dataset.map(tf.strings.length).batch(pace.batch), pace)
 
 
@@ -151,7 +151,7 @@ def rows_of(draw: Draw) -> tuple[int, Pace]:
 def rows_of_text(draw: Draw) -> Loop:
     columns, pace = rows_of(draw)
     paths = [files.table(draw.folder / f"{part}.csv", pace.epoch_elements // 4, columns) for part in range(4)]
-    dataset = tf.data.TextLineDataset(paths, num_parallel_reads=AUTO).batch(pace.batch)
+    dataset = tf.data.TextLineDataset(paths, num_parallel_reads=4).batch(pace.batch)
     dataset = dataset.map(parser_of(columns), num_parallel_calls=AUTO)  # PLANTED map
     return feed(dataset, pace)
 

@@ -166,14 +166,14 @@ def _cached_anew(draw: Draw) -> tuple[Callable[[], Any], Callable[[], object]]:
     return build, sleeping(draw.number("step, s", 0.015, 0.025))
 
 
-@case(Kind.CONFOUNDER, fires=("PP406",))
+@case(Kind.CONFOUNDER, fires=("PP406",), may=("PP609",))
 def caches_of_all_epochs_are_kept(draw: Draw) -> Loop:
     """Each epoch makes a dataset with a cache, and a list holds them all."""
     build, step = _cached_anew(draw)
     return built_anew(build, step, 9, [], keep=100)
 
 
-@case(Kind.CONFOUNDER, silent=("PP406",))
+@case(Kind.CONFOUNDER, silent=("PP406",), may=("PP609",))
 def the_cache_of_one_epoch_is_kept(draw: Draw) -> Loop:
     build, step = _cached_anew(draw)
     return built_anew(build, step, 9, [], keep=1)

@@ -172,7 +172,7 @@ def interleave_of_one_file(draw: Draw) -> Loop:
     return for_loop(dataset, sleeping(input_s * draw.number("step in inputs", 0.15, 0.3)))
 
 
-@case(Kind.HEALTHY, silent=("PP205",))
+@case(Kind.HEALTHY, silent=("PP205",), may=("PP703",))
 def files_side_by_side(draw: Draw) -> Loop:
     paths, batch, input_s = packed(draw)
     read = lambda path: tf.data.TFRecordDataset(path, "GZIP")  # noqa: E731

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
+from tensorflow.core.framework import dataset_options_pb2
 
 from pipeprof.advise.applying import Applier
 from pipeprof.capture.profile_maker import RunFacts
@@ -76,6 +77,18 @@ class Program:
 def ops_of(dataset):
     graph = tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
     return [node.op for node in graph.node]
+
+
+def options_of(dataset):
+    """Return the options as the graph has them, the later over the earlier."""
+    graph = tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
+    merged = dataset_options_pb2.Options()
+    for node in graph.node:
+        if node.op == "OptionsDataset":
+            merged.MergeFromString(node.attr["serialized_options"].s)
+    options = tf.data.Options()
+    options._from_proto(merged)
+    return options
 
 
 def values(dataset):
@@ -171,6 +184,51 @@ def test_a_thread_pool_is_set_and_other_options_stay():
     assert values(dataset) == list(range(1, 7))
     assert dataset.options().deterministic is True
     assert ops_of(dataset).count("OptionsDataset") >= 2
+
+
+def test_a_buffer_is_put_behind_the_last_stage_and_order_stays():
+    expected = values(doubled())
+    program = Program(doubled, Change(kind="prefetch"), class_name="_BatchDataset")
+    tf.random.set_seed(11)
+
+    dataset = program.with_change()
+
+    assert values(dataset) == expected
+    assert ops_of(dataset).count("PrefetchDataset") == 1
+    assert program.applier.problems == ()
+
+
+def test_one_batch_stands_for_all_others_and_the_loop_is_as_long():
+    change = Change(kind="ready_input", params={"elements": 7})
+    program = Program(Live.python, change)
+
+    dataset = program.with_change()
+
+    assert values(dataset) == [0] * 7
+    assert program.applier.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "is_set"),
+    [
+        (Change(kind="limit_memory", params={"ram_budget": 123_456}), lambda options: options.autotune.ram_budget == 123_456),
+        (Change(kind="enable_autotune"), lambda options: options.autotune.enabled is True),
+    ],
+)
+def test_an_option_of_autotune_is_put_behind_the_last_stage(change, is_set):
+    def build():
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return tf.data.Dataset.range(6).with_options(options).map(lambda x: x + 1)
+
+    program = Program(build, change)
+
+    dataset = program.with_change()
+
+    assert values(dataset) == list(range(1, 7))
+    assert "OptionsDataset" in ops_of(dataset)
+    options = options_of(dataset)
+    assert is_set(options)
 
 
 class Live:

@@ -47,6 +47,25 @@ def test_a_confirmed_change_is_planned_with_everything_above_it(profile: Profile
     assert slow.site[1:] == (4, 10, 4, 30)
 
 
+def test_the_ceiling_is_one_batch_in_the_place_of_the_whole_input(profile: Profile) -> None:
+    plan = planning.plan_ceiling(profile)
+
+    (change,) = plan.changes
+    (record,) = profile.pipelines
+    assert (plan.run_id, change.id, change.change.kind) == (profile.run.id, "ceiling", "ready_input")
+    assert change.phrase.startswith("One batch, always ready, in the place of the input (")
+    assert change.change.params["elements"] == record.loop.elements > 0
+    assert len(change.trees[0]) == len(record.written)
+
+
+def test_a_ceiling_of_a_source_that_changed_is_refused(profile: Profile) -> None:
+    (source,) = profile.run.sources
+    Path(source.path).write_text("pass\n")
+
+    with pytest.raises(UserError, match="has changed since"):
+        planning.plan_ceiling(profile)
+
+
 def test_another_script_is_refused(profile: Profile) -> None:
     assert refusal(profile, "other.py") == f"{profile.run.id} was a run of train.py, not of other.py"
 

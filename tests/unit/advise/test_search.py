@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from pipeprof.advise.equivalence import Equivalence
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.search import Search
 from pipeprof.advise.trial import TrialOutcome
 from pipeprof.model.diagnosis import Recommendation, Safety, Trial
-from pipeprof.model.profile import Change, TrialRecord, TrialState
+from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.settings import Settings
 from tests.support.builders import Scene, python_calls, python_function, stage
 
+UNFINISHED = Equivalence(state=ElementsState.UNCHECKED, lacks_time=True)
 PYTHON = Scene(
     stages=(
         stage("from_generator", 0.036, function=python_function("PyFunc"), python=python_calls(wall_s=20, cpu_share=0.9)),
@@ -82,6 +84,38 @@ def test_changes_that_are_slower_together_than_the_pipeline_as_it_was_are_taken_
 
     assert tried == [("original", "changed")]
     assert {event.trial.id: event.trial.state for event in events} == left
+
+
+@pytest.mark.parametrize(
+    ("looks", "compared_for", "state", "kept"),
+    [
+        ([Equivalence(state=ElementsState.SAME_BUT_RANDOM)], 1, TrialState.CONFIRMED, True),
+        ([UNFINISHED, Equivalence(state=ElementsState.SAME_BUT_RANDOM)], 2, TrialState.CONFIRMED, True),
+        ([UNFINISHED, UNFINISHED], 2, TrialState.CONFIRMED, False),
+        ([UNFINISHED, Equivalence(state=ElementsState.DIFFERENT)], 2, TrialState.WORSE, False),
+    ],
+)
+def test_elements_of_a_faster_change_are_compared_for_longer_where_the_first_look_lacked_time(
+    looks: list[Equivalence], compared_for: int, state: TrialState, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, bench, _ = kept_search([], TrialState.CONFIRMED, monkeypatch)
+    bench.kept, bench.names, bench.idle_scale = [], {}, None
+    bench.current = SimpleNamespace(load="original", graph=SimpleNamespace(node=[]))
+    given: list[float] = []
+
+    def compare(*_sides: Any, time_budget_s: float, **_limits: Any) -> Equivalence:
+        given.append(time_budget_s)
+        return looks[len(given) - 1]
+
+    monkeypatch.setattr("pipeprof.advise.search.compare", compare)
+    monkeypatch.setattr("pipeprof.advise.search.rewrite_call", lambda *_all: SimpleNamespace(load="changed"))
+
+    record = search._try_one(bench, PYTHON.analysis(), recommended(Safety.SAFE), "", 10.0)
+
+    assert len(given) == compared_for
+    assert given == sorted(given)
+    assert record.state is state
+    assert bool(bench.kept) is kept
 
 
 def test_one_change_alone_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

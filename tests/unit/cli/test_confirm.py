@@ -112,10 +112,10 @@ def test_steps_are_capped_where_the_run_took_longer_than_the_budget(script: Path
 class Planted(Rerun):
     """A re-run whose processes are planted: a step time, or how it failed; a KeyboardInterrupt is raised."""
 
-    def __init__(self, run: RunDirectory, results: list[float | _Failed | KeyboardInterrupt]) -> None:
+    def __init__(self, run: RunDirectory, results: list[float | _Failed | KeyboardInterrupt], *, ceiling: bool = False) -> None:
         plan = ApplyPlan(run_id=run.id, changes=())
         order = RerunOrder(command=("t.py",), directory=run.path, plan=plan, pairs=2, steps=9, deadline_s=1.0)
-        super().__init__(order, new_rerun(1, "p0", ["c"], whole=False), run, lambda _line: None)
+        super().__init__(order, new_rerun(1, "p0", ["c"], whole=False, ceiling=ceiling), run, lambda _line: None)
         self.results = results
         self.order: list[bool] = []
 
@@ -146,6 +146,16 @@ def test_pairs_run_a_b_b_a_and_are_told(script: Path) -> None:
     assert kept_text(rerun) == (
         "re-run 2.00× (2.00–2.00×) in 2 pairs of 9 steps; training is faster; step 2.0 s → 1.0 s; output identical; "
         "memory 1.0 MB → 1.0 MB; waiting 50 % → 50 %"
+    )
+
+
+def test_the_ceiling_is_told_as_one_and_outputs_are_not_compared(script: Path) -> None:
+    rerun = Planted(find_run(None), [2.0, 1.0, 1.0, 2.0], ceiling=True)
+    rerun.run_all()
+
+    assert kept_text(rerun) == (
+        "re-run with one batch that is always ready: 2.00× (2.00–2.00×) in 2 pairs of 9 steps; "
+        "no input makes training faster than that; step 2.0 s → 1.0 s; memory 1.0 MB → 1.0 MB; waiting 50 % → 50 %"
     )
 
 

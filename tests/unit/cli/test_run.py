@@ -10,7 +10,6 @@ import pytest
 from pipeprof.cli import run
 from pipeprof.cli.main import Parser
 from pipeprof.errors import UserError
-from pipeprof.model.diagnosis import Safety
 
 
 @pytest.fixture
@@ -40,32 +39,13 @@ def test_everything_after_the_script_is_the_scripts(typed: str, options: str, co
 
 
 def test_options_with_a_value_are_the_ones_the_parser_knows(parser: Parser) -> None:
-    for option in ("--output", "--budget", "--json", "--sample-hz", "--allow"):
+    for option in ("--output", "--budget", "--json", "--sample-hz", "--allow", "--rerun", "--scratch", "--apply"):
         value = "reorders" if option == "--allow" else "5"
         assert run.split([option, value, "s.py"]) == ([option, value], ["s.py"])
         assert parser.parse_args([option, value])
-    for option in ("--quiet", "--no-trials", "--no-replay-python", "--no-html"):
+    for option in ("--quiet", "--no-trials", "--no-replay-python", "--no-html", "--yes"):
         assert run.split([option, "s.py"]) == ([option], ["s.py"])
         assert parser.parse_args([option])
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("60", 60.0), ("60s", 60.0), ("2m", 120.0), ("1.5min", 90.0), (" 5 ", 5.0), ("0", 0.0)]
-)
-def test_budgets_are_times(text: str, seconds: float) -> None:
-    assert run.parse_budget(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["soon", "", "-1", "5h", "1e3", "m"])
-def test_other_budgets_are_mistakes(text: str) -> None:
-    with pytest.raises(UserError, match="not a time"):
-        run.parse_budget(text)
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1001", "fast"])
-def test_rates_out_of_range_are_mistakes(text: str) -> None:
-    with pytest.raises(UserError, match="not a rate"):
-        run.parse_rate(text)
 
 
 def test_mistakes_of_the_parser_are_user_errors(parser: argparse.ArgumentParser) -> None:
@@ -89,13 +69,19 @@ def test_a_json_file_in_a_directory_that_is_there_is_no_mistake(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("text", "allowed"), [("reorders", (Safety.REORDERS,)), ("", ()), (" reorders,reorders ", (Safety.REORDERS,))]
+    ("words", "told"),
+    [
+        ("--rerun 2 --no-trials", "--rerun needs trials, and --no-trials forbids them"),
+        ("--rerun 2 --apply x", "--rerun needs trials, and --apply forbids them"),
+        ("--yes", "--yes says where a re-run may be"),
+        ("--scratch auto", "--scratch says where a re-run may be"),
+    ],
 )
-def test_what_changes_may_do_is_said_in_words(text: str, allowed: tuple[Safety, ...]) -> None:
-    assert run.parse_allowed(text) == allowed
+def test_a_re_run_that_could_show_nothing_is_refused_before_the_script_runs(parser: Parser, words: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        run.check_rerun(parser.parse_args(words.split()))
 
 
-@pytest.mark.parametrize("text", ["safe", "changes-data", "reorder", "reorders,all"])
-def test_nothing_else_can_be_allowed(text: str) -> None:
-    with pytest.raises(UserError, match="nothing that can be allowed"):
-        run.parse_allowed(text)
+@pytest.mark.parametrize("words", ["", "--rerun 2", "--rerun 2 --yes", "--rerun 2 --scratch auto"])
+def test_other_re_runs_are_no_mistake(parser: Parser, words: str) -> None:
+    run.check_rerun(parser.parse_args(words.split()))

@@ -67,6 +67,14 @@ def test_a_repeat_before_a_shuffle_fires_and_one_after_it_is_silent() -> None:
     assert check(scene(FILES, shuffle(), repeat).analysis()) == []
 
 
+@pytest.mark.parametrize(("elements", "fires"), [(1, False), (2, True)])
+def test_a_repeat_of_one_single_element_mixes_no_epochs(elements: int, fires: bool) -> None:
+    one = stage("from_tensors", line=10, cardinality=elements)
+    repeat = stage("repeat", line=11, code="ds.repeat(1000)")
+
+    assert bool(check(scene(one, repeat, shuffle(cardinality=-1)).analysis())) is fires
+
+
 @pytest.mark.parametrize(("size", "fires"), [(199, True), (201, False)])
 def test_a_small_buffer_fires_just_under_its_share_of_the_data_and_not_just_over(size: int, fires: bool) -> None:
     found = check(scene(FILES, shuffle(size)).analysis())
