@@ -25,6 +25,7 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "prefetch_to_device": "Send fewer bytes, or copy the next batch to the device while this one is used: prefetch_to_device",
+    "split_map": "Split this function where it first draws at random, and cache between the two maps",
     "place_cache": "Move the cache above the random stages",
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
@@ -67,6 +68,8 @@ _SKETCHES = {
     "steps_per_epoch calls of next(iterator) for each (model.fit: steps_per_epoch)",
     "parse_batch": "it changes your own function: ds.batch(n).map(parse), with tf.io.parse_example(records, features) in the "
     "place of tf.io.parse_single_example",
+    "split_map": "it changes your own function: ds.map(what comes before the draws).cache().shuffle(n).map(the rest), both "
+    "maps with num_parallel_calls=tf.data.AUTOTUNE",
     "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
     "batch, or in the model (tf.keras.layers.Rescaling)",
     "bucket": "it changes which rows meet in a batch: ds.bucket_by_sequence_length(length, boundaries, batch_sizes) in the "
@@ -318,6 +321,7 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP404": _of_kind("place_cache"),
     "PP405": _shuffle_earlier,
     "PP406": _growth,
+    "PP407": _of_kind("split_map"),
     "PP501": _of_kind("replace_python"),
     "PP502": _python_latency,
     "PP503": _of_kind("replace_python"),

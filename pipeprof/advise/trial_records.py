@@ -17,6 +17,7 @@ from pipeprof.model.profile import TrialRecord, TrialState
 
 def new_record(item: Recommendation, reason: str, kept: Sequence[str] = ()) -> TrialRecord:
     """Return the record of a change that is not tried, or not yet; ``kept`` are the trials whose changes lie beneath it."""
+    foreseen = item.predicted
     return TrialRecord(
         id=item.id,
         pipeline_id=item.pipeline_id or "",
@@ -25,6 +26,9 @@ def new_record(item: Recommendation, reason: str, kept: Sequence[str] = ()) -> T
         state=TrialState.NOT_TRIED,
         reason=reason,
         on_top_of=tuple(kept),
+        predicted=None if foreseen is None else foreseen.speedup,
+        predicted_low=None if foreseen is None else foreseen.low,
+        predicted_high=None if foreseen is None else foreseen.high,
     )
 
 

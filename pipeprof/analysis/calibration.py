@@ -18,7 +18,7 @@ from pipeprof.model.profile import TrialRecord, TrialState
 
 
 def score_trials(run_id: str, analysis: Analysis) -> Scored:
-    """Predict the change of each finished trial of a run, as it was predicted before it was tried, and compare."""
+    """Compare each finished trial of a run with its prediction."""
     finished = [record for record in analysis.profile.trials if record.state is not TrialState.NOT_TRIED and record.speedup]
     first = [record for record in finished if not record.on_top_of]
     scores = [_score(run_id, record, _predicted(record, analysis)) for record in first]
@@ -42,6 +42,9 @@ def calibrate(scored: Sequence[Scored], unreadable: Sequence[Unreadable] = ()) -
 
 
 def _predicted(record: TrialRecord, analysis: Analysis) -> Prediction | None:
+    """Return what was predicted before the trial; of runs that did not keep it, what the model of today says."""
+    if record.predicted is not None and record.predicted_low is not None and record.predicted_high is not None:
+        return Prediction(speedup=record.predicted, low=record.predicted_low, high=record.predicted_high)
     view = next((item for item in analysis.pipelines if item.record.id == record.pipeline_id), None)
     if view is None or all(item.id != record.stage_id for item in view.stages):
         return None

@@ -28,10 +28,17 @@ class DataFlow:
     widened_from: str = ""  # integer type of which its largest cast output is a wider copy, scaled at most
     narrow_bytes: int | None = None  # bytes of its outputs had those not been cast, where all shapes are known
     after_decode: tuple[str, ...] = ()  # ops that take the pixels of a decoded picture and give fewer
+    before_draws: tuple[str, ...] = ()  # ops that hang on the arguments alone, every one of their type, where others draw
+    drawn_from_bytes: int | None = None  # bytes of what those hand to the rest, where all shapes are known
 
 
-def follow(graph: Any) -> DataFlow:  # Any: a FuncGraph
-    """Follow the values through one function."""
+def follow(graph: Any, draws: frozenset[str] = frozenset()) -> DataFlow:  # Any: a FuncGraph
+    """Follow the values through one function.
+
+    Args:
+        graph: of the function.
+        draws: types of ops that may give something else at the next call with the same arguments.
+    """
     captured = {id(inner) for _, inner in getattr(graph, "captures", ())}
     arguments = {tensor.name: index for index, tensor in enumerate(graph.inputs) if id(tensor) not in captured}
     outputs = list(graph.outputs)
@@ -46,7 +53,44 @@ def follow(graph: Any) -> DataFlow:  # Any: a FuncGraph
         widened_from=max(widened, key=lambda item: item[0])[1].name if widened else "",
         narrow_bytes=sum(known) if widened and len(known) == len(sizes) else None,
         after_decode=tuple(sorted(set(_shrinking(graph)))),
+        **_settled(graph, depending, draws),
     )
+
+
+def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str, Any]:
+    """Return which ops hang on the arguments alone, and the bytes of what they hand on to those that do not."""
+    drawn: set[str] = set()
+    operations = graph.get_operations()
+    calls_drawing = any(node.op in draws for function in graph.as_graph_def().library.function for node in function.node_def)
+    for op in operations:
+        if op.type in draws or (calls_drawing and _calls(op)) or any(tensor.name in drawn for tensor in op.inputs):
+            drawn.update(tensor.name for tensor in op.outputs)
+    if not drawn:
+        return {}
+    settled = [op for op in operations if op.outputs and _is_made(op, depending) and op.outputs[0].name not in drawn]
+    unsettled = {op.type for op in operations if any(tensor.name in drawn for tensor in op.outputs)}
+    ends = {id(tensor) for tensor in graph.outputs}
+    handed = [
+        tensor
+        for op in settled
+        for tensor in op.outputs
+        if id(tensor) in ends or any(output.name in drawn for user in tensor.consumers() for output in user.outputs)
+    ]
+    sizes = [_bytes(tensor) for tensor in handed]
+    known = [size for size in sizes if size is not None]
+    return {
+        "before_draws": tuple(sorted({op.type for op in settled} - unsettled)),
+        "drawn_from_bytes": sum(known) if handed and len(known) == len(sizes) else None,
+    }
+
+
+def _is_made(op: Any, depending: set[str]) -> bool:
+    return op.type not in _SAME | {"Placeholder"} and any(tensor.name in depending for tensor in op.inputs)
+
+
+def _calls(op: Any) -> bool:
+    """Tell whether an op calls another function of the graph."""
+    return any(item.type in {"func", "list(func)"} for item in op.op_def.attr)
 
 
 def _origin(tensor: Any) -> Any:

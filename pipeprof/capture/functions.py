@@ -51,6 +51,7 @@ _RANDOM_OPS = frozenset(
         "RandomDatasetV2",
     }
 )
+_READS_STATE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})  # what they give may change
 _ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter")
 # Stateful by TensorFlow's registry, and yet no reason for it to run a map one call at a time.
 _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})
@@ -63,15 +64,17 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         return None
     nodes = [node for wrapper in wrappers for node in _all_nodes(wrapper.function.graph.as_graph_def())]
     types = [node.op for node in nodes]
-    flow = _follow(wrappers[0].function.graph) if len(wrappers) == 1 else None
+    drawn = tuple(sorted(set(_random(types))))
+    python = tuple(sorted(_PYTHON_OPS.intersection(types)))
+    flow = _follow(wrappers[0].function.graph, frozenset({*drawn, *python, *_READS_STATE})) if len(wrappers) == 1 else None
     return StageFunction(
         name=_readable_name(wrappers[0]),
         op_types=tuple(sorted(set(types))),
         op_count=len(nodes),
         stateful_ops=_stateful(types),
-        random_ops=(drawn := tuple(sorted(set(_random(types))))),
+        random_ops=drawn,
         single_draws=_single_draws(wrappers, drawn),
-        python_ops=tuple(sorted(_PYTHON_OPS.intersection(types))),
+        python_ops=python,
         assigns_variables=any(name.startswith(_ASSIGN_OPS) for name in types),
         has_op_seed=any(_has_seed(node) for node in nodes),
         python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
@@ -119,9 +122,9 @@ def graph_nodes(dataset: Any) -> Iterator[Any]:  # Any: a tf.data.Dataset
         yield from _all_nodes(wrapper.function.graph.as_graph_def())
 
 
-def _follow(graph: Any) -> DataFlow | None:
+def _follow(graph: Any, draws: frozenset[str]) -> DataFlow | None:
     try:
-        return follow(graph)
+        return follow(graph, draws)
     except Exception:  # noqa: BLE001 - a graph that this cannot read proves nothing, and nothing of the user's fails for it
         return None
 

@@ -72,7 +72,7 @@ class CaptureSession:
         self.graph_loops = GraphLoops(self.pipelines, self.now)
         self._iterators = IteratorBook(self.problem, self._iterator_gone)
         self._gone_s: dict[int, float] = {}  # of iterators that are being taken down
-        self._consumption = Consumption()
+        self._consumption, self._joined = Consumption(), JoinedCalls()
         self._python_calls = PythonCallMeter()
         self._host = HostSampler(self.now)
         self._gpu = GpuSampler(self.now)
@@ -90,7 +90,6 @@ class CaptureSession:
         self._own_cpu_s = 0.0
         self._last_cpu: tuple[float, float, float] | None = None
         self._hz = settings.sample_hz
-        self._joined = JoinedCalls()
         self._making_replicas = threading.local()  # .depth: iterators over several devices under construction
         self._is_eager: Callable[[], bool] = lambda: True  # TensorFlow's, once it is imported
 

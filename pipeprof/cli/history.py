@@ -1,6 +1,7 @@
 """Command ``history``: the runs that were kept, and how good their predictions were.
 
-The runs on disk are the ledger: every number is derived from them anew. It must not run or try anything, nor write.
+The runs on disk are the ledger, with each prediction as it was made before its trial. It must not run or try anything, nor
+write.
 """
 
 from __future__ import annotations

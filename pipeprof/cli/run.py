@@ -33,6 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="DIR", type=Path, default=defaults.output_root, help="where runs are kept (default: %(default)s/)"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing; the files are written all the same")
+    _add_trial_arguments(parser, defaults)
+    parser.add_argument(
+        "--json", metavar="PATH", type=Path, default=None, help="also write the diagnosis as JSON to PATH (- for stdout)"
+    )
+    parser.add_argument("--no-html", action="store_true", help="write no HTML page")
+    parser.add_argument(
+        "--sample-hz",
+        metavar="HZ",
+        type=amounts.parse_rate,
+        default=defaults.sample_hz,
+        help="how often TensorFlow's counters are read (default: %(default)g)",
+    )
+    choosing.add_rule_arguments(parser)
+
+
+def _add_trial_arguments(parser: argparse.ArgumentParser, defaults: Settings) -> None:
     parser.add_argument(
         "--apply",
         metavar="RUN",
@@ -62,18 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="then run the script again, N times without and N times with what was confirmed, and compare the whole of it",
     )
     choosing.add_place_arguments(parser)
-    parser.add_argument(
-        "--json", metavar="PATH", type=Path, default=None, help="also write the diagnosis as JSON to PATH (- for stdout)"
-    )
-    parser.add_argument("--no-html", action="store_true", help="write no HTML page")
-    parser.add_argument(
-        "--sample-hz",
-        metavar="HZ",
-        type=amounts.parse_rate,
-        default=defaults.sample_hz,
-        help="how often TensorFlow's counters are read (default: %(default)g)",
-    )
-    choosing.add_rule_arguments(parser)
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -161,6 +161,8 @@ class StageFunction:
     widened_from: str = ""  # integer type ("uint8") of which its largest cast output is a wider copy, scaled at most
     narrow_bytes: int | None = None  # bytes of an element had it not been cast, where all shapes are known
     after_decode: tuple[str, ...] = ()  # ops that take a picture that it decodes and leave pixels out
+    before_draws: tuple[str, ...] = ()  # ops that hang on the arguments alone, every one of their type, where others draw
+    drawn_from_bytes: int | None = None  # bytes of what those hand to the rest, where all shapes are known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -520,6 +522,9 @@ class TrialRecord:
     low: float | None = None
     high: float | None = None
     pairs: int = 0
+    predicted: float | None = None  # speed-up, as it was predicted before the change was tried, and its interval
+    predicted_low: float | None = None
+    predicted_high: float | None = None
     baseline_step_s: float | None = None
     candidate_step_s: float | None = None
     baseline_cpu_s: float | None = None  # CPU per element of the pipeline under trial

@@ -48,6 +48,7 @@ from pipeprof.rules.pp403_cache_never_completes import CacheNeverCompletes
 from pipeprof.rules.pp404_cache_outgrows_memory import CacheOutgrowsMemory
 from pipeprof.rules.pp405_shuffle_memory import ShuffleMemory
 from pipeprof.rules.pp406_memory_growth import MemoryGrowth
+from pipeprof.rules.pp407_cacheable_inside import CacheableInside
 from pipeprof.rules.pp501_python_under_gil import PythonUnderGil
 from pipeprof.rules.pp502_python_latency import PythonLatency
 from pipeprof.rules.pp503_scalar_generator import ScalarGenerator
@@ -112,6 +113,7 @@ _RULES: tuple[AnyRule, ...] = (
     CacheOutgrowsMemory,
     ShuffleMemory,
     MemoryGrowth,
+    CacheableInside,
     PythonUnderGil,
     PythonLatency,
     ScalarGenerator,
@@ -171,7 +173,10 @@ def suggest_code(code: str) -> str:
     close = difflib.get_close_matches(text, names, n=len(names))
     if not close:
         return "list them with: pipeprof rules"
-    rule = names[min(close, key=lambda name: (-_shared_start(name, text), name))]  # theme first: PP210 is nearest to PP201
+    is_code = text.startswith("pp")
+    rule = names[
+        min(close, key=lambda name: (-_shared_start(name, text), name)) if is_code else close[0]
+    ]  # a code's theme first
     return f"did you mean {rule.code} {rule.name}?"
 
 

@@ -13,7 +13,7 @@ from tests.ground_truth.chains import AUTO, numbers
 from tests.ground_truth.clock import Clock
 from tests.ground_truth.consumers import for_loop
 from tests.ground_truth.costs import CORES, burn, nap, sleeping
-from tests.ground_truth.draws import Draw
+from tests.ground_truth.draws import Draw, Pace
 from tests.ground_truth.registry import Kind, Loop, case
 
 _FLOATS_OF_A_MB = 250_000
@@ -192,6 +192,33 @@ def a_few_batches_are_kept(draw: Draw) -> Loop:
     epochs, elements = draw.choice("epochs", [1, 6]), draw.count("elements", 280, 420)
     dataset = numbers(elements // epochs).map(wide(_FLOATS_OF_A_MB), num_parallel_calls=AUTO).batch(2).prefetch(2)
     return keeping(dataset, sleeping(draw.number("step, s", 0.02, 0.03)), epochs, keep=2)
+
+
+# --- work before a draw -------------------------------------------------------------------------------------------
+
+
+def _drawn(draw: Draw) -> tuple[Pace, Any, float]:
+    """Draw a loop of some epochs that waits, what computes natively for one element, and a random range."""
+    step_s, batch = draw.number("step, s", 0.008, 0.015), draw.choice("batch", [4, 8])
+    epochs, input_s = draw.count("epochs", 3, 5), step_s * draw.number("input in steps", 2.0, 3.0)
+    pace = Pace(step_s=step_s, input_s=input_s, batch=batch, steps=round(6 / input_s), epochs=epochs)
+    return pace, burn(pace.element_s), draw.number("noise", 0.1, 1.0)
+
+
+@case(Kind.PLANTED, fires=("PP407",))
+def dear_work_before_a_draw(draw: Draw) -> Loop:
+    pace, native, noise = _drawn(draw)
+    dataset = numbers(pace.epoch_elements)
+    dataset = dataset.map(lambda value: native(value) * tf.random.uniform([], 0, noise))  # PLANTED map
+    return for_loop(dataset.shuffle(16).batch(pace.batch).prefetch(2), sleeping(pace.step_s), pace.epochs)
+
+
+@case(Kind.HEALTHY, silent=("PP407",))
+def dear_work_kept_before_a_draw(draw: Draw) -> Loop:
+    pace, native, noise = _drawn(draw)
+    dataset = numbers(pace.epoch_elements).map(native, num_parallel_calls=AUTO).cache()
+    dataset = dataset.map(lambda value: value * tf.random.uniform([], 0, noise))
+    return for_loop(dataset.shuffle(16).batch(pace.batch).prefetch(2), sleeping(pace.step_s), pace.epochs)
 
 
 # --- Python ------------------------------------------------------------------------------------------------------

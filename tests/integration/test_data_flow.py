@@ -98,3 +98,46 @@ def test_a_crop_while_decoding_leaves_nothing_to_leave_out():
     encoded = tf.data.Dataset.from_tensors(tf.io.encode_jpeg(tf.zeros([16, 16, 3], tf.uint8)))
 
     assert described(encoded.map(lambda text: tf.io.decode_and_crop_jpeg(text, [0, 0, 4, 4]))).after_decode == ()
+
+
+def test_what_a_function_does_before_it_draws_is_told_from_the_rest():
+    def augment(text):
+        picture = tf.io.decode_jpeg(text, 3)
+        small = tf.image.resize(picture, [8, 8])
+        return tf.image.random_flip_left_right(small) + tf.random.uniform([])
+
+    function = described(tf.data.Dataset.from_tensor_slices([b""]).map(augment))
+
+    assert {"DecodeJpeg", "ResizeBilinear"} <= set(function.before_draws)
+    assert not {"RandomUniform", "AddV2"} & set(function.before_draws)
+    assert function.drawn_from_bytes == 8 * 8 * 3 * 4
+
+
+def test_work_behind_a_draw_or_without_one_or_behind_python_is_not_before_a_draw():
+    def crops_first(text):
+        side = tf.cast(tf.random.uniform([], 4, 8), tf.int32)
+        return tf.image.resize(tf.io.decode_and_crop_jpeg(text, [0, 0, side, side]), [8, 8])
+
+    def sizes_unknown(text):
+        return tf.image.random_crop(tf.io.decode_jpeg(text, 3), [4, 4, 3])
+
+    def by_python(value):
+        return tf.sqrt(tf.ensure_shape(tf.numpy_function(lambda x: x, [value], tf.float32), [])) + tf.random.uniform([])
+
+    texts, numbers = tf.data.Dataset.from_tensor_slices([b""]), tf.data.Dataset.from_tensor_slices([1.0])
+    assert not {"DecodeAndCropJpeg", "ResizeBilinear"} & set(described(texts.map(crops_first)).before_draws)
+    assert "DecodeJpeg" in described(texts.map(sizes_unknown)).before_draws
+    assert described(texts.map(sizes_unknown)).drawn_from_bytes is None
+    assert "Sqrt" not in described(numbers.map(by_python)).before_draws
+    assert described(numbers.map(tf.sqrt)).before_draws == ()
+
+
+def test_a_draw_in_a_function_that_is_called_counts_as_one():
+    @tf.function
+    def noise(value):
+        return value * tf.random.uniform([])
+
+    function = described(tf.data.Dataset.from_tensor_slices([1.0]).map(lambda value: tf.exp(noise(tf.sqrt(value)))))
+
+    assert function.before_draws == ("Sqrt",)
+    assert function.drawn_from_bytes == 4

@@ -32,7 +32,7 @@ def test_every_rule_has_a_page_with_each_of_its_sections() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "codes"), [("PP40", ["PP401", "PP402", "PP403", "PP404", "PP405", "PP406"]), ("under-gil", ["PP501"])]
+    ("word", "codes"), [("PP40", ["PP401", "PP402", "PP403", "PP404", "PP405", "PP406", "PP407"]), ("under-gil", ["PP501"])]
 )
 def test_the_list_can_be_searched(word: str, codes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", word]) == 0
