@@ -67,7 +67,7 @@ def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str
             drawn.update(tensor.name for tensor in op.outputs)
     if not drawn:
         return {}
-    settled = [op for op in operations if op.outputs and _is_made(op, depending) and op.outputs[0].name not in drawn]
+    settled = [op for op in operations if op.outputs and op.outputs[0].name in depending and op.outputs[0].name not in drawn]
     unsettled = {op.type for op in operations if any(tensor.name in drawn for tensor in op.outputs)}
     ends = {id(tensor) for tensor in graph.outputs}
     handed = [
@@ -79,13 +79,9 @@ def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str
     sizes = [_bytes(tensor) for tensor in handed]
     known = [size for size in sizes if size is not None]
     return {
-        "before_draws": tuple(sorted({op.type for op in settled} - unsettled)),
+        "before_draws": tuple(sorted({op.type for op in settled} - unsettled - _SAME - {"Placeholder"})),
         "drawn_from_bytes": sum(known) if handed and len(known) == len(sizes) else None,
     }
-
-
-def _is_made(op: Any, depending: set[str]) -> bool:
-    return op.type not in _SAME | {"Placeholder"} and any(tensor.name in depending for tensor in op.inputs)
 
 
 def _calls(op: Any) -> bool:
