@@ -47,7 +47,7 @@ benchmark-samples: $(READY) $(DATA) ## run every sample and its twin, compare wi
 benchmark-prediction: $(READY) ## predict changes, really make them, compare (15 minutes, quiet machine; SEED=n draws other costs)
 	PYTHONPATH=. $(BIN)/python benchmarks/prediction.py --seed $(SEED) --write docs/prediction.md
 
-benchmark-accuracy: $(READY) ## how often is it right: 73 small programs with a known truth (25 minutes a seed, quiet machine; SEEDS="a b")
+benchmark-accuracy: $(READY) ## how often is it right: 81 small programs with a known truth (15 minutes a seed, quiet machine; SEEDS="a b")
 	PYTHONPATH=. $(BIN)/python benchmarks/accuracy.py --seeds $(SEEDS) --write docs/accuracy.md
 
 benchmark-rules: $(READY) ## how good is each rule: all rules on every small program (35 minutes, quiet machine; SEED=n draws other costs)

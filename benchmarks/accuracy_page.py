@@ -32,9 +32,9 @@ is the share of the busy time that a written stage or a named rewrite accounts f
 
 The program's clock counts more than waiting for data in some ways of consuming, and pipeprof does not: under Keras its own
 dispatch of a step (one or two milliseconds); inside a graph the call of the clock, which is a `numpy_function` and may wait for
-the interpreter's lock or for a thread; under `tf.distribute` the handing over of a batch to the replicas. With
-`steps_per_execution` the clock counts less, since TensorFlow fetches a batch while it still works on the one before. Of a
-thread that feeds a queue pipeprof sees the thread's waiting, not that of the loop behind the queue, and says so.
+the interpreter's lock or for a thread. With `steps_per_execution` the clock counts less, since TensorFlow fetches a batch while
+it still works on the one before. Of a thread that feeds a queue pipeprof sees the thread's waiting, not that of the loop behind
+the queue, and says so.
 
 XProf is asked about the runs of the first seed, as `pipeprof report --tensorboard` writes them; it names no stage.
 

@@ -31,6 +31,7 @@ from pipeprof.model.profile import Control, EmptyPipeline
 WORTH_A_FIX = 1.05  # a ceiling below it leaves nothing to gain
 _FEW_STEPS = 10
 _STARTUP_SHARE = 0.5
+_MOST_OF_IT = 0.5
 _NOTHING_LEFT = 0.999  # beyond it a quotient is a number of the clock, not of the loop
 _INPUT_BOUND = {InputBound.HIGHLY, InputBound.MODERATELY}
 HOST_BOUND = 0.7  # of the loop's time; lock-holding Python then leaves little for anything else
@@ -305,4 +306,9 @@ def _undecided(waits: str, limit: Limit, case: _Case) -> str:
     if short:
         so_far = f"{waits[0].lower()}{waits[1:]}"
         return f"Too short to judge: {describe_shortcomings(short)}; so far {so_far}; run more steps."
-    return f"{waits}: too uncertain to call it input-bound; {_rest(case)}; run longer to judge.{_say_doubt(case)}"
+    edges, at_edges = case.steps.epochs - 1, case.steps.boundary_wait_share or 0.0
+    longer = "longer"
+    if edges > 0 and at_edges > _MOST_OF_IT * (case.steps.wait_share or 0.0):  # few edges say little of the next ones
+        waits = f"{waits}, {units.percent(at_edges)} at {units.count_of(edges, 'change')} of epoch"
+        longer = "for more epochs"
+    return f"{waits}: too uncertain to call it input-bound; {_rest(case)}; run {longer} to judge.{_say_doubt(case)}"

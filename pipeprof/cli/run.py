@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeprof.choice import Choice
 from pipeprof.cli import amounts, choosing, reporting
 from pipeprof.errors import UserError
+from pipeprof.launch.handover import keep_problem
 from pipeprof.launch.supervisor import check_command, supervise
 from pipeprof.model.plan import ApplyPlan
 from pipeprof.settings import Settings
@@ -118,8 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
     run_directory, end = supervise(arguments.command, settings)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C leaves the report, not the status
         reporting.after_run(run_directory, end, settings, directory, json_to_stdout=str(arguments.json) == "-")
-        if arguments.rerun and end.exit_status == 0:
-            _run_again(arguments, run_directory, choice)
+        if arguments.rerun:
+            _run_again(arguments, run_directory, end.exit_status, choice)
     return end.exit_status
 
 
@@ -138,19 +139,32 @@ def check_rerun(arguments: argparse.Namespace) -> None:
             raise UserError(f"--rerun needs trials, and {name} forbids them", f"leave {name} out")
 
 
-def _run_again(arguments: argparse.Namespace, run_directory: RunDirectory, choice: Choice) -> None:
+def _run_again(arguments: argparse.Namespace, run_directory: RunDirectory, status: int, choice: Choice) -> None:
     """Run the script both ways; why that cannot be done becomes one line, since the status is the script's."""
+    reason = "" if status == 0 else f"the script failed (exit status {status})"
+    try:
+        if not reason:
+            _confirm(arguments, run_directory, choice)
+    except UserError as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - the script's status comes first
+        keep_problem(run_directory)
+        reason = f"{type(error).__name__}: {error}"
+    if reason and not arguments.quiet:
+        sys.stderr.write(f"pipeprof: not run again: {reason}\n")
+
+
+def _confirm(arguments: argparse.Namespace, run_directory: RunDirectory, choice: Choice) -> None:
     from pipeprof.cli import confirm as confirming
 
     wanted = confirming.Wanted(
         pairs=arguments.rerun, budget_s=confirming.BUDGET_S, is_agreed=arguments.yes, scratch=arguments.scratch
     )
-    try:
-        with open(os.devnull, "w") if arguments.quiet else contextlib.nullcontext(sys.stderr) as output:  # noqa: PTH123
-            confirming.confirm(run_directory, wanted, choice, output)
-    except UserError as error:
-        if not arguments.quiet:
-            sys.stderr.write(f"pipeprof: not run again: {error.what} ({error.hint})\n")
+    if not arguments.quiet:
+        confirming.confirm(run_directory, wanted, choice, sys.stderr)
+        return
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        confirming.confirm(run_directory, wanted, choice, nowhere)
 
 
 def _plan(arguments: argparse.Namespace, choice: Choice) -> ApplyPlan:

@@ -85,10 +85,11 @@ def case(kind: Kind, **expected: Any) -> Callable[[Build], Build]:
 @cache
 def every_case() -> dict[str, Case]:
     """Return every case by its name, those that prove rules included."""
-    from tests.ground_truth import confounders, healthy, planted_chains, planted_files, planted_several, planted_ways
+    from tests.ground_truth import confounders, healthy, planted_chains, planted_datasets, planted_files, planted_several
+    from tests.ground_truth import planted_ways  # isort: skip
     from tests.ground_truth import rules_files, rules_memory, rules_order, rules_parallel, rules_timing  # isort: skip
 
-    modules = (planted_ways, planted_chains, planted_files, planted_several, healthy, confounders)
+    modules = (planted_ways, planted_chains, planted_datasets, planted_files, planted_several, healthy, confounders)
     of_rules = (rules_timing, rules_parallel, rules_memory, rules_order, rules_files)
     assert all(module.__name__ for module in (*modules, *of_rules))
     return dict(sorted(_CASES.items(), key=lambda item: list(Kind).index(item[1].kind)))

@@ -68,7 +68,8 @@ def crowded_host(draw: Draw) -> Loop:
 
 @case(Kind.HEALTHY, fires=("PP102",), silent=("PP001", "PP002", "PP101", "PP103"))
 def quiet_host(draw: Draw) -> Loop:
-    pace = draw.fast_input(load=0.15)
+    """Of one epoch: between two of them TensorFlow itself may stand still for half a second."""
+    pace = draw.fast_input(load=0.15, epochs=(1,))
     return consumers.for_loop(parallel(draw, pace), sleeping(pace.step_s), pace.epochs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -228,6 +229,16 @@ def test_what_the_run_does_not_decide_is_unknown_and_never_nothing_to_fix(
     assert words in verdict.sentence
     assert not verdict.nothing_to_fix
     assert "Nothing to fix" not in verdict.sentence
+
+
+@pytest.mark.parametrize(("at_edges", "is_told"), [(0.19, True), (0.07, False)])
+def test_waiting_that_lies_at_few_changes_of_epoch_is_told_with_what_would_decide_it(at_edges: float, is_told: bool) -> None:
+    planted = replace(steps(0.2, 0.0, 0.5), epochs=3, boundary_wait_share=at_edges)
+
+    sentence = judge(planted, view(), None).sentence
+
+    assert ("%), 19 % at 2 changes of epoch: too uncertain" in sentence) is is_told
+    assert ("run for more epochs to judge" in sentence) is is_told
 
 
 def test_waiting_that_is_certain_stands_in_a_short_run() -> None:
