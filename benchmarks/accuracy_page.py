@@ -36,7 +36,7 @@ the interpreter's lock or for a thread. With `steps_per_execution` the clock cou
 it still works on the one before. Of a thread that feeds a queue pipeprof sees the thread's waiting, not that of the loop behind
 the queue, and says so.
 
-XProf is asked about the runs of the first seed, as `pipeprof report --tensorboard` writes them; it names no stage.
+XProf is asked about the runs of one seed, as `pipeprof report --tensorboard` writes them; it names no stage.
 
 ## Misses
 
