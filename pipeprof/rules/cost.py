@@ -93,15 +93,6 @@ def share_saved_at(analysis: Analysis, pipeline: PipelineView, view: StageView, 
     return explained_share(analysis, pipeline, {segment.index: rest_s + stage_s})
 
 
-def share_saved_without_part(analysis: Analysis, pipeline: PipelineView, view: StageView, part: float) -> float:
-    """Return ``explained_share`` for one stage that keeps its slots and loses a share of its work."""
-    segment = segment_of(pipeline, view)
-    if segment is None:
-        return 0.0
-    left_s = max(0.0, segment.busy_s_per_step - part * busy_of(view)) / effective_slots(analysis, pipeline, segment)
-    return explained_share(analysis, pipeline, {segment.index: left_s})
-
-
 def share_saved_without(analysis: Analysis, pipeline: PipelineView, removed_ids: Collection[str]) -> float:
     """Return ``explained_share`` for a pipeline in which some stages take no time any more."""
     busy_s = {view.id: busy_of(view) for view in pipeline.stages}

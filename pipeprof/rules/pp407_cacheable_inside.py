@@ -15,9 +15,10 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_point import count_passes, is_repeated
-from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without_part
+from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.freshness import Difference, judge_freshness
 from pipeprof.rules.needs import Need
+from pipeprof.rules.reordering import share_saved_by
 
 _NAMED = 2  # ops in the message
 
@@ -79,7 +80,7 @@ class CacheableInside(Rule[CacheableInsideParameters]):
             kept = _kept_share(view)
             if kept == 0 or not is_repeated(train, view) or not _repeats_before(train, view):
                 continue
-            cost = share_saved_without_part(analysis, train, view, kept)
+            cost = share_saved_by(analysis, train, {view.id: kept * busy_of(view)})
             if cost >= params.min_share and cost > 0:
                 yield self._report_map(analysis, train, view, kept, cost)
 
@@ -113,15 +114,19 @@ def _kept_share(view: StageView) -> float:
     return sum(item.share for item in view.stage.ops if item.op in function.before_draws)
 
 
+def _differences_before(train: PipelineView, view: StageView) -> list[tuple[StageView, Difference]]:
+    """Return the written stages before the map, source first, with what each changes from pass to pass."""
+    before = [item for item in upstream(train, view.id) if item.id != view.id]
+    return [(item, judge_freshness(item.written).change) for item in before if item.written is not None]
+
+
 def _repeats_before(train: PipelineView, view: StageView) -> bool:
     """Tell whether all before the map repeats, in whatever order."""
-    before = [item.written for item in upstream(train, view.id) if item.id != view.id and item.written is not None]
-    return all(judge_freshness(written).change in {Difference.NOTHING, Difference.ORDER} for written in before)
+    return all(change in {Difference.NOTHING, Difference.ORDER} for _, change in _differences_before(train, view))
 
 
 def _with_shuffle(train: PipelineView, view: StageView) -> str:
-    before = [item for item in upstream(train, view.id) if item.id != view.id and item.written is not None]
-    moved = [item for item in before if item.written is not None and judge_freshness(item.written).change is Difference.ORDER]
+    moved = [item for item, change in _differences_before(train, view) if change is Difference.ORDER]
     return f", with {name_stage(moved[-1])} behind it" if moved else ""
 
 

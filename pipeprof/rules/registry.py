@@ -173,10 +173,8 @@ def suggest_code(code: str) -> str:
     close = difflib.get_close_matches(text, names, n=len(names))
     if not close:
         return "list them with: pipeprof rules"
-    is_code = text.startswith("pp")
-    rule = names[
-        min(close, key=lambda name: (-_shared_start(name, text), name)) if is_code else close[0]
-    ]  # a code's theme first
+    by_theme = min(close, key=lambda name: (-_shared_start(name, text), name))  # PP210 is nearest to PP201
+    rule = names[by_theme if text.startswith("pp") else close[0]]
     return f"did you mean {rule.code} {rule.name}?"
 
 
