@@ -122,9 +122,13 @@ class CpuContention(Rule[ContentionParameters]):
 
 
 def _taken_share(control: Control) -> float:
-    """Return the share of the step that a ready input gives back beyond the waiting, at the low end."""
+    """Return the share of the step that a ready input gives back beyond the waiting, at the low end.
+
+    The ceiling compares whole steps; the control's recoverable share is of the waiting alone, and holds nothing of this.
+    """
+    given_back = 1.0 - 1.0 / control.ceiling_low if control.ceiling_low > 0 else 0.0
     ready_wait = control.ready_wait_share * control.ready_step_s / control.baseline_step_s
-    return control.recoverable_low - max(0.0, control.baseline_wait_share - ready_wait)
+    return given_back - max(0.0, control.baseline_wait_share - ready_wait)
 
 
 def _own_s(control: Control) -> tuple[float, float]:

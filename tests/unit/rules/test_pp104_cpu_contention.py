@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeprof.advise.recommend import recommend
@@ -13,9 +15,11 @@ from tests.support.builders import Scene, control, number, stage
 
 
 def replayed(low: float, high: float, wait: float = 0.02, **details: object) -> Control:
-    """A loop that waits 2 % of each 40 ms, also with a ready element; what is recovered was taken from its own work."""
-    planted = {"baseline_wait_share": wait, "ready_step_s": 0.04 * (1 - (low + high) / 2), "ready_wait_share": 0.02}
-    return control(low, high, **(planted | details))
+    """A loop of 40 ms whose step is shorter by ``low`` to ``high`` with a ready element; of the waiting it gives back little."""
+    shorter = 1 - (low + high) / 2
+    planted = {"baseline_wait_share": wait, "ready_step_s": 0.04 * shorter, "ready_wait_share": 0.02}
+    waited = {"recoverable_low": max(0.0, wait - 0.02), "recoverable_high": wait - 0.02 * shorter}
+    return replace(control(low, high, **(planted | details)), **waited)
 
 
 CONTENDED = Scene(
