@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.cores import granted_cores, used_cores
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence
@@ -76,6 +77,19 @@ def slowest_other_s(analysis: Analysis, train: PipelineView) -> float:
     """Return the time for one step of the slowest segment that is not the consumer's."""
     times = [segment_s(analysis, train, item) for item in train.segments if item.index != CONSUMER_SEGMENT]
     return max(times, default=0.0)
+
+
+def held_behind(train: PipelineView, view: StageView) -> float:
+    """Return the share of time in which the last prefetch behind a stage held an element, at least: 0 where there is none.
+
+    The mean of what it held is at most the most that it held times the share of time in which it held any.
+    """
+    behind = train.stages[train.stages.index(view) + 1 :]
+    nodes = [node for item in behind for node in item.executed if stem(node.node) == "Prefetch"]
+    last = nodes[-1] if nodes else None
+    if last is None or not last.buffered_elements or not last.buffered_elements_max:
+        return 0.0
+    return last.buffered_elements / last.buffered_elements_max
 
 
 def last_executed(train: PipelineView) -> StageView | None:

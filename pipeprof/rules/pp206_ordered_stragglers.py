@@ -18,7 +18,7 @@ from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, effective_slots, is_input_bound, segment_of, share_between
 from pipeprof.rules.needs import Need
-from pipeprof.rules.overlap import boundary_s, has_free_core, own_thread_s, slowest_other_s
+from pipeprof.rules.overlap import boundary_s, has_free_core, held_behind, own_thread_s, slowest_other_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +58,9 @@ class OrderedStragglers(Rule[StragglersParameters]):
 
     When it is wrong:
         Where something outside the pipeline stops it now and then: other
-        programs, storage that stalls. A larger num_parallel_calls may help as
-        well and keeps the order.
+        programs, storage that stalls. It is silent where the buffer behind it held
+        elements more often than the loop did not wait. A larger
+        num_parallel_calls may help as well and keeps the order.
 
     What to do:
         options.deterministic = False, or deterministic=False in this call.
@@ -87,7 +88,9 @@ class OrderedStragglers(Rule[StragglersParameters]):
             return
         held = [view for view in train.stages if _ready_share(train, view) >= params.min_ready]
         view = max(held, key=busy_of, default=None)
-        if view is not None and hidden_s > params.hand_over_s * (elements_per_step(train, view) or 1.0):
+        if view is None or held_behind(train, view) > 1.0 - (analysis.steps.wait_share or 0.0):
+            return  # ready more often than the loop does not wait: what it waits for is not made here
+        if hidden_s > params.hand_over_s * (elements_per_step(train, view) or 1.0):
             yield self._report_stage(analysis, train, view, cost, params)
 
     def _report_stage(

@@ -15,7 +15,7 @@ from tests.support.builders import Scene, control, number, stage
 
 
 def replayed(low: float, high: float, wait: float = 0.02, **details: object) -> Control:
-    """A loop of 40 ms whose step is shorter by ``low`` to ``high`` with a ready element; of the waiting it gives back little."""
+    """A loop of 40 ms, shorter by ``low`` to ``high`` with a ready element, which gives back little of the waiting."""
     shorter = 1 - (low + high) / 2
     planted = {"baseline_wait_share": wait, "ready_step_s": 0.04 * shorter, "ready_wait_share": 0.02}
     waited = {"recoverable_low": max(0.0, wait - 0.02), "recoverable_high": wait - 0.02 * shorter}

@@ -76,6 +76,20 @@ def test_a_slow_stage_behind_it_explains_that_its_buffer_is_full() -> None:
     assert check(Scene(stages=late, pool=8)) == []
 
 
+@pytest.mark.parametrize(("held", "fires"), [(0.48, True), (0.52, False)])
+def test_what_lies_ready_while_the_loop_waits_is_not_waited_for(held: float, fires: bool) -> None:
+    ready = stage("prefetch", segment=0, buffered=(2 * held, 2, 8))
+    stages = (stage("from_tensor_slices", segment=2), load(), stage("batch"), ready)
+
+    assert bool(check(Scene(stages=stages, pool=8, step_s=0.04, gap_s=0.02))) is fires  # it waits for half of each step
+
+
+def test_what_lies_ready_in_front_of_it_says_nothing() -> None:
+    ready = stage("prefetch", segment=3, buffered=(1.9, 2, 8))
+
+    assert len(check(Scene(stages=(ready, load(), stage("batch"), stage("prefetch", segment=0)), pool=8))) == 1
+
+
 def test_waiting_at_epoch_boundaries_is_no_straggler() -> None:
     assert check(SLOW.but(epochs=101, boundary_s=0.15)) == []  # 25 of the 30 ms that are not explained
 
