@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.accuracy_judging import Observation
 from pipeprof.model.diagnosis import Finding, Severity
 from pipeprof.rules.registry import AnyRule, all_rules
-from tests.ground_truth.registry import Case, Kind, every_case
+from tests.ground_truth.registry import STAND_IN, Case, Kind, every_case
 
 TELLS_ONLY = {"PP001", "PP002", "PP004", "PP005", "PP101", "PP102", "PP103", "PP105", "PP107"}
 """Rules on the run as a whole, which are right or wrong with the verdict: benchmarks/accuracy.py judges that."""
@@ -39,6 +39,15 @@ in [accuracy.md](accuracy.md). `make benchmark-rules` made this page.
 ## Misses and false reports
 
 {misses}
+
+## Without a program
+
+These have recorded or stand-in evidence only (`tests/unit/rules`), since their own takes what a usual machine or a run does not
+have. They stay preview until it was had, and count in no figure above.
+
+| rule | name | it would take |
+|---|---|---|
+{stand_in}
 """
 
 
@@ -89,7 +98,7 @@ def _judge(score: Score, case: Case, item: Observation) -> None:
         else:
             outcome = next((one for one in item.diagnosis.rules if one.code == code), None)
             said = "another place" if reports else f"{outcome.outcome} {outcome.reason}".strip() if outcome else "not run"
-            score.misses.append(f"`{case.name}` (seed {item.seed}): {said}")
+            score.misses.append(f"`{case.name}` (seed {item.seed}): {said}{_word_of(case)}")
     false = [one for one in reports if _is_false(one, case, item)]
     if false:
         score.false += 1
@@ -100,6 +109,11 @@ def _judge(score: Score, case: Case, item: Observation) -> None:
 
 def _is_at_mark(finding: Finding, case: Case, item: Observation) -> bool:
     return not case.planted or _place(finding) in _marks(case, item)
+
+
+def _word_of(case: Case) -> str:
+    """Return what the case itself says of when its rule speaks, where it says anything."""
+    return f" ({case.build.__doc__})" if case.build.__doc__ else ""
 
 
 def _marks(case: Case, item: Observation) -> set[str]:
@@ -155,10 +169,20 @@ def table(judged: tuple[Sequence[Observation], list[Score]]) -> str:
         f"| {score.rule.code} | {score.rule.name} | {score.rule.status} | {len(score.cases)} | {score.must} | {score.found} | "
         f"{score.false} | {_share(score.precision)} | {_share(score.recall)} |"
         for score in scores
+        if score.rule.code not in STAND_IN
+    ]
+    apart = [
+        f"| {score.rule.code} | {score.rule.name} | {STAND_IN[score.rule.code]} |"
+        for score in scores
+        if score.rule.code in STAND_IN
     ]
     misses = [f"- {score.rule.code}: {miss}" for score in scores for miss in score.misses]
     return _PAGE.format(
-        runs=len(seen), cases=len({item.case for item in seen}), rows="\n".join(rows), misses="\n".join(misses) or "None."
+        runs=len(seen),
+        cases=len({item.case for item in seen}),
+        rows="\n".join(rows),
+        misses="\n".join(misses) or "None.",
+        stand_in="\n".join(apart),
     )
 
 

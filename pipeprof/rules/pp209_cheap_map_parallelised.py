@@ -41,9 +41,11 @@ class CheapMapParallelised(Rule[CheapMapParameters]):
 
     Why it costs time:
         A parallel map wakes a thread for each element and takes the result back
-        from it. For a function of a few operations that is dearer than the
-        function: scaling a number and filtering took 68 microseconds an element
-        with num_parallel_calls=2 and 31 with synchronous=True.
+        from it. Where waking is slow, as on many virtual machines, that is
+        dearer than a function of a few operations: scaling a number and
+        filtering took 68 microseconds an element with num_parallel_calls=2 and
+        31 with synchronous=True. On another machine it took 24 and 25, and
+        there is nothing to fix.
 
     How it is measured:
         The map's busy time on one thread, but at least 30 microseconds for each

@@ -13,6 +13,7 @@ import pytest
 
 from pipeprof.rules.base import Status
 from pipeprof.rules.registry import AnyRule, all_rules
+from tests.ground_truth.registry import STAND_IN
 
 TESTS = Path(__file__).parents[2]
 OWED = {
@@ -20,19 +21,6 @@ OWED = {
     "the cured twin is silent": ("cured_twin",),
     "just over and just under its threshold": ("just_over", "just_under"),
     "not applicable without its evidence": ("does_not_apply",),
-}
-STAND_IN = {
-    # code: why no ground-truth pipeline can have its evidence on a machine without a GPU, remote storage or more workers
-    "PP003": "a CPU quota and a memory limit are set from outside the container",
-    "PP107": "needs a GPU",
-    "PP108": "needs a GPU",
-    "PP805": "needs a GPU",
-    "PP806": "needs a GPU",
-    "PP208": "a run tries no fixed number of calls beside AUTOTUNE's: pipeprof bench does",
-    "PP704": "storage that is slower than one reader, and a page cache that can be emptied",
-    "PP708": "remote storage",
-    "PP709": "storage that is slower than one reader, and a page cache that can be emptied",
-    "PP802": "a GPU",
 }
 NO_CURE = {"PP001", "PP004", "PP101", "PP102"}  # they state what is so: each is the other's twin, or every whole run is
 RULES = [pytest.param(rule, id=rule.code) for rule in all_rules()]
