@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeprof.rules.base import SECTIONS
 from pipeprof.rules.registry import AnyRule, all_rules
 
-MEASURED = "precision.md"  # the page that benchmarks/rules.py writes
+OTHERS = {"precision.md", "counterparts.md"}  # written by benchmarks/rules.py, and by hand
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "rules"
 _INDEX = """# Rules
 
 Each rule judges the pipeline that TensorFlow ran, on what was measured. `pipeprof explain CODE` prints its page. Made by
-`python scripts/rule_pages.py` from the rules' own docstrings.
+`python scripts/rule_pages.py` from the rules' own docstrings. How often each is right is in [precision.md](precision.md); what
+TensorFlow's guides, XProf and SageMaker Debugger look for, and which rule does here, in [counterparts.md](counterparts.md).
 
 | code | name | status | what it looks for |
 |---|---|---|---|
@@ -86,7 +87,7 @@ def _row(name: str, default: float, meta: Mapping[str, Any]) -> str:
 def main() -> int:
     """Write the pages, or say which are stale."""
     wanted = pages()
-    found = {path.name: path.read_text() for path in FOLDER.glob("*.md") if path.name != MEASURED} if FOLDER.is_dir() else {}
+    found = {path.name: path.read_text() for path in FOLDER.glob("*.md") if path.name not in OTHERS} if FOLDER.is_dir() else {}
     if "--check" in sys.argv:
         stale = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         sys.stdout.write("".join(f"stale: docs/rules/{name}\n" for name in stale))

@@ -27,6 +27,8 @@ _MAX_STACK = 8
 
 _Range = tuple[int, int, int, int]  # line, column, end line, end column
 
+_KERAS_LOOPS = frozenset({"fit", "evaluate", "predict", "adapt"})
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
@@ -45,7 +47,7 @@ class Origin:
     stack: tuple[
         tuple[str, int], ...
     ]  # (file, instruction) of the user's frames, innermost first: tells two uses of a helper apart
-    keras_role: str = ""  # "fit", "evaluate", "predict" where Keras made it
+    keras_role: str = ""  # "fit", "evaluate", "predict", "adapt" where Keras made it
 
     @property
     def direct(self) -> bool:
@@ -75,13 +77,13 @@ def capture_origin(skip: int = 1) -> Origin:
 
 
 def keras_role(skip: int = 1) -> str:
-    """Return which of Keras' loops is on the stack: the innermost of fit, evaluate, predict; empty outside Keras."""
+    """Return which of Keras' loops is on the stack: the innermost of fit, evaluate, predict, adapt; empty outside Keras."""
     frame: FrameType | None = sys._getframe(skip)
     innermost = ""
     inside_fit = False
     while frame is not None:
         code = frame.f_code
-        if code.co_name in {"fit", "evaluate", "predict"} and _is_keras(code.co_filename):
+        if code.co_name in _KERAS_LOOPS and _is_keras(code.co_filename):
             innermost = innermost or code.co_name
             inside_fit = inside_fit or code.co_name == "fit"
         frame = frame.f_back

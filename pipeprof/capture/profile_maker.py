@@ -50,8 +50,14 @@ _IN_WORKERS = (
     "to see it, run the pipeline without distribute()"
 )
 _LOOPS = {"gaps": "tf.function", "trace": "loop inside TensorFlow"}
-_ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER}
-_CONSUMERS = {"fit": "Keras fit", "validation": "Keras validation", "evaluate": "Keras evaluate", "predict": "Keras predict"}
+_ROLES = {"validation": Role.VALIDATION, "evaluate": Role.OTHER, "predict": Role.OTHER, "adapt": Role.OTHER}
+_CONSUMERS = {
+    "fit": "Keras fit",
+    "validation": "Keras validation",
+    "evaluate": "Keras evaluate",
+    "predict": "Keras predict",
+    "adapt": "Keras adapt",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +196,7 @@ def _main_loop(entries: Sequence[PipelineEntry], loops: Mapping[str, Loop]) -> P
 
     Pipelines that one loop reads in turns take equally long: of those the one that is waited for most.
     """
-    training = [entry for entry in entries if entry.keras_role not in {"validation", "evaluate", "predict"}] or entries
+    training = [entry for entry in entries if entry.keras_role not in _ROLES] or entries
     longest = max((loops[entry.id].wall_s for entry in training), default=0.0)
     together = [entry for entry in training if loops[entry.id].wall_s >= _AS_LONG * longest]
     return max(together, key=lambda entry: loops[entry.id].wait_s, default=None)

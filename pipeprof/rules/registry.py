@@ -75,9 +75,11 @@ from pipeprof.rules.pp708_remote_latency import RemoteLatency
 from pipeprof.rules.pp709_storage_bound import StorageBound
 from pipeprof.rules.pp801_deterministic_offline import DeterministicOffline
 from pipeprof.rules.pp802_move_to_model import MoveToModel
+from pipeprof.rules.pp803_full_pass_statistics import FullPassStatistics
 from pipeprof.rules.pp804_host_saturated import HostSaturated
 from pipeprof.rules.pp805_underused_gpu import UnderusedGpu
 from pipeprof.rules.pp806_gpu_memory_growth import GpuMemoryGrowth
+from pipeprof.rules.pp807_replica_imbalance import ReplicaImbalance
 
 AnyRule = type[Rule[Any]]  # Any: each rule has parameters of its own
 
@@ -140,9 +142,11 @@ _RULES: tuple[AnyRule, ...] = (
     StorageBound,
     DeterministicOffline,
     MoveToModel,
+    FullPassStatistics,
     HostSaturated,
     UnderusedGpu,
     GpuMemoryGrowth,
+    ReplicaImbalance,
 )
 _SIGNIFICANT = 4
 _WIDTH = 80

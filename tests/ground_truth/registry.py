@@ -77,6 +77,7 @@ STAND_IN = {
     "PP802": "a GPU",
     "PP805": "a GPU",
     "PP806": "a GPU",
+    "PP807": "several GPUs",
 }
 """Codes of rules whose evidence no pipeline has on this kind of machine, and what that would take: they stay preview."""
 

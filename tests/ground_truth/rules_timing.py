@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -186,3 +187,32 @@ def cost_that_windows_do_not_see(draw: Draw) -> Loop:
 def cost_that_stays(draw: Draw) -> Loop:
     work, count, step_s = _changing(draw, 0.0)
     return consumers.for_loop(numbers(count).map(work).prefetch(2), sleeping(step_s))
+
+
+# --- PP803: statistics -------------------------------------------------------------------------------------------
+
+
+def normalized(draw: Draw) -> tuple[Pace, Any, keras.layers.Normalization]:
+    """Return a loop, a dear pipeline of rows, and a layer that knows their mean already."""
+    pace = Pace(step_s=draw.number("step, s", 0.01, 0.02), input_s=0.0, batch=draw.choice("batch", [8, 16]), steps=200)
+    native = burn(draw.number("element, in steps", 0.3, 0.6) * pace.step_s / pace.batch)
+    rows = numbers(pace.epoch_elements).map(lambda value: tf.fill([4], native(value)), num_parallel_calls=AUTO)
+    return pace, rows.batch(pace.batch), keras.layers.Normalization(mean=[0.0] * 4, variance=[1.0] * 4)
+
+
+@case(Kind.CONFOUNDER, fires=("PP803",))
+def statistics_of_the_whole_data(draw: Draw) -> Loop:
+    pace, rows, _ = normalized(draw)
+    loop = consumers.for_loop(rows.prefetch(2), sleeping(pace.step_s))
+
+    def run(clock: Clock) -> None:
+        keras.layers.Normalization().adapt(rows)
+        loop(clock)
+
+    return run
+
+
+@case(Kind.HEALTHY, silent=("PP803",))
+def statistics_that_are_known(draw: Draw) -> Loop:
+    pace, rows, layer = normalized(draw)
+    return consumers.for_loop(rows.map(layer, num_parallel_calls=AUTO).prefetch(2), sleeping(pace.step_s))

@@ -222,6 +222,19 @@ def test_keras_validation_is_a_pipeline_of_its_own(session):
     assert elements == {Role.TRAIN: 20, Role.VALIDATION: 4}
 
 
+def test_a_pass_that_a_keras_layer_adapts_on_is_not_training_however_long_it_takes(session):
+    keras = pytest.importorskip("keras")
+    rows = slow_source(40, 0.01).map(lambda x: tf.fill([2], tf.cast(x, tf.float32))).batch(2)
+
+    keras.layers.Normalization().adapt(rows)
+    for _ in tf.data.Dataset.range(8):
+        spin(0.005)
+    profile = session.stop()
+
+    consumers = {record.role: (record.consumer, record.loop.elements) for record in profile.pipelines}
+    assert consumers == {Role.OTHER: ("Keras adapt", 20), Role.TRAIN: ("for loop", 8)}
+
+
 def test_an_iterator_used_inside_a_tf_function_is_measured_by_its_gaps(session):
     dataset = slow_source(80, 0.01).prefetch(1)
 
