@@ -12,6 +12,7 @@ from dataclasses import replace
 from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
+from pipeprof.advise.sketches import sketch_of
 from pipeprof.analysis.prediction import predict
 from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis, PipelineView
@@ -62,27 +63,22 @@ PROVEN = frozenset({ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING
 _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 _REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
-_SKETCHES = {
+_REASONS = {
     "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
-    "repeat_once": "it changes your own loop: ds = ds.repeat() before it, one iterator = iter(ds) for all epochs, and "
-    "steps_per_epoch calls of next(iterator) for each (model.fit: steps_per_epoch)",
-    "parse_batch": "it changes your own function: ds.batch(n).map(parse), with tf.io.parse_example(records, features) in the "
-    "place of tf.io.parse_single_example",
-    "split_map": "it changes your own function: ds.map(what comes before the draws).cache().shuffle(n).map(the rest), both "
-    "maps with num_parallel_calls=tf.data.AUTOTUNE",
-    "cast_later": "it changes your own functions: leave tf.cast and the scaling out of the map, and do both in a map behind "
-    "batch, or in the model (tf.keras.layers.Rescaling)",
-    "bucket": "it changes which rows meet in a batch: ds.bucket_by_sequence_length(length, boundaries, batch_sizes) in the "
-    "place of padded_batch",
-    "fuse_decode_crop": "it changes your own function, and its pixels: tf.io.decode_and_crop_jpeg, and "
-    "tf.image.resize without antialias",
+    "repeat_once": "it changes your own loop: one iterator for all epochs",
+    "parse_batch": "it changes your own function, which then takes many records",
+    "split_map": "it changes your own function, which is cut in two",
+    "cast_later": "it changes your own functions: the cast leaves one and comes in another, or in the model "
+    "(tf.keras.layers.Rescaling)",
+    "bucket": "it changes which rows meet in a batch",
+    "fuse_decode_crop": "it changes your own function, and its pixels",
     "convert_format": _REWRITES_FILES,
     "recompress": _REWRITES_FILES,
     "shard": _REWRITES_FILES,
     "materialize": _REWRITES_FILES,
     "data_service": "it needs other machines: pipeprof does not start any",
     "move_to_model": "it changes the model, not the input",
-}  # why a kind is not tried, and how it is done
+}  # why a kind is not tried
 NO_EDIT = {
     "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
 }  # kinds that can be tried, but not written as source
@@ -122,7 +118,7 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
     if change.kind == "move_cache" and not _can_move_cache(view, finding):
         change = Change(kind="place_cache")
     if change.kind in MANUAL:
-        return _manual(change, finding)
+        return _manual(change, finding, view)
     kind = find_change(change.kind)
     safety, caution = kind.safety(view, stage.id, change.params)
     memory = kind.memory_bytes(view, stage.id, change.params)
@@ -142,8 +138,8 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
     )
 
 
-def _manual(change: Change, finding: Finding) -> Recommendation:
-    reason = _SKETCHES.get(change.kind, _MANUAL_REASON)
+def _manual(change: Change, finding: Finding, view: PipelineView) -> Recommendation:
+    reason = _REASONS.get(change.kind, _MANUAL_REASON)
     return Recommendation(
         id=recommendation_id(change, finding.pipeline_id or "", finding.stage_id or ""),
         findings=(finding.code,),
@@ -155,6 +151,7 @@ def _manual(change: Change, finding: Finding) -> Recommendation:
         stage_id=finding.stage_id,
         trial=Trial(state=TrialState.NOT_TRIED, reason=reason),
         diff_reason=reason,
+        sketch=sketch_of(change.kind, finding, view),
     )
 
 

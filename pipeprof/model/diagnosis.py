@@ -428,6 +428,7 @@ class Recommendation:
     trial: Trial = field(default_factory=lambda: Trial(state=TrialState.NOT_TRIED))
     diff: str | None = None
     diff_reason: str = ""  # why there is no diff
+    sketch: str = ""  # lines of the user's code as they could be, where it is to be done by hand
     caution: str = ""  # what the change can alter, in one sentence
     accepted: bool = False
 

@@ -116,6 +116,7 @@ class AdviceText:
     costs: str  # memory, break-even, filling a cache
     diff: tuple[str, ...]  # lines
     diff_reason: str
+    sketch: tuple[str, ...]  # lines, where it is to be done by hand
     predicted_interval: Interval | None
     trial_interval: Interval | None
     noise_interval: Interval | None
@@ -198,6 +199,7 @@ def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -
         elements_differ=trial.elements is ElementsState.DIFFERENT,
         costs=_costs(item),
         diff=tuple(harmless(line) for line in (item.diff or "").rstrip("\n").split("\n")) if item.diff else (),
+        sketch=tuple(harmless(line) for line in item.sketch.split("\n")) if item.sketch else (),
         diff_reason="" if item.diff_reason == trial.reason else one_line(item.diff_reason),
         predicted_interval=None if predicted is None else _interval(predicted.speedup, predicted.low, predicted.high),
         trial_interval=_interval(trial.speedup, trial.low, trial.high),

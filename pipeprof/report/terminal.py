@@ -226,7 +226,7 @@ def _recommendation(item: AdviceText, width: int) -> Block:
         return block + _diff(item, width)
     if item.diff_reason and not item.diff:
         block += _labelled("no patch", item.diff_reason, "dim", width)
-    return block
+    return block + _sketch(item, width)
 
 
 def _proof(item: AdviceText, width: int) -> Block:
@@ -248,6 +248,13 @@ def _diff(item: AdviceText, width: int) -> Block:
     hidden = len(item.diff) - _MAX_DIFF_LINES
     if hidden > 0:
         block.append(Text(f"    … {units.count_of(hidden, 'more line')} in the full report", style="dim"))
+    return block
+
+
+def _sketch(item: AdviceText, width: int) -> Block:
+    block: Block = _labelled("by hand", "for instance", "dim", width) if item.sketch else []
+    for line in item.sketch:
+        block += hanging(Text(line), width, "          ", first=Text("      "))
     return block
 
 

@@ -297,6 +297,7 @@ def other_recommendations() -> tuple[Recommendation, ...]:
             diff=None,
             predicted=None,
             diff_reason="the change is outside the script: pipeprof convert data/ packed/",
+            sketch="def decode(records):  # <32> records at once\n    return tf.io.parse_example(records, features)",
             trial=Trial(state=TrialState.NOT_TRIED, reason="the budget of 60 s was spent"),
         ),
         replace(

@@ -160,6 +160,14 @@ def test_the_patch_can_be_copied_as_it_is() -> None:
     assert "".join(Page(patch[0]).words) == parallel_diff()
 
 
+def test_a_sketch_stands_as_it_would_in_the_source() -> None:
+    sketch = next(item.sketch for item in many_findings().recommendations if item.sketch)
+    block = re.search(r"<pre class=\"diff\"[^>]*By hand.*?</pre>", render(many_findings()), re.DOTALL)
+
+    assert block is not None
+    assert "".join(Page(block[0]).words) == sketch + "\n"
+
+
 def parallel_diff() -> str:
     diff = input_bound().recommendations[0].diff
     assert diff is not None

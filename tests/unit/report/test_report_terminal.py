@@ -126,6 +126,12 @@ def test_the_patch_is_shown_line_by_line(print_at: PrintAt) -> None:
     assert "\n    -    ds = ds.map(decode)\n    +    ds = ds.map(decode, num_parallel_calls=tf.data.AUTOTUNE)\n" in text
 
 
+def test_what_is_to_be_done_by_hand_is_sketched_with_its_indents(print_at: PrintAt) -> None:
+    text = print_at(many_findings(), 80)
+
+    assert "\n    by hand    for instance\n      def decode(records):  # <32> records at once\n          return tf.io" in text
+
+
 def test_a_pipeline_of_many_stages_keeps_the_bottleneck_and_counts_the_rest(print_at: PrintAt) -> None:
     quick = tuple(replace(stages()[2], id=f"q{index}", busy_s_per_step=1e-6) for index in range(40))
     long = replace(train_pipeline(), stages=(*quick[:20], stages()[1], *quick[20:]), unattributed_s_per_step=None)

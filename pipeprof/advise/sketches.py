@@ -1,0 +1,310 @@
+"""Sketches, in the user's own names, of changes that nobody but the user can make.
+
+A sketch is a few lines of Python that stand in the place of the named call: a start, and no patch. What only the author knows
+is an ellipsis. Nothing here judges, and a kind that rewrites files or needs other machines has none.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeprof.analysis.stage_graph import downstream
+from pipeprof.model.analysis import PipelineView, StageView
+from pipeprof.model.diagnosis import Finding
+from pipeprof.model.profile import StageFunction, WrittenStage
+
+_AUTO = "num_parallel_calls=tf.data.AUTOTUNE"
+_LISTED_OPS = 3
+_GENERATORS = frozenset({"from_generator"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Names:
+    """What the user's code calls things, with a usual name where it does not say."""
+
+    dataset: str
+    function: str
+    batch: str
+    epochs: str
+    steps: str  # of an epoch
+    stage: StageView
+
+    @property
+    def traced(self) -> StageFunction | None:
+        """The stage's function."""
+        return self.stage.written.function if self.stage.written is not None else None
+
+
+def sketch_of(kind: str, finding: Finding, pipeline: PipelineView) -> str:
+    """Return the lines of a change by hand, empty where a kind has none.
+
+    Args:
+        kind: of the change.
+        finding: what led to it.
+        pipeline: whose stage the finding names.
+    """
+    make = _SKETCHES.get(kind)
+    if make is None or finding.stage_id is None:
+        return ""
+    return make(_names(pipeline, pipeline.stage(finding.stage_id)), finding)
+
+
+def _names(pipeline: PipelineView, stage: StageView) -> Names:
+    written, loop = stage.written, pipeline.record.loop
+    function = written.function.name.rsplit(".", 1)[-1] if written is not None and written.function is not None else ""
+    batches = [item.written for item in downstream(pipeline, stage.id) if item.stage.op in {"batch", "padded_batch"}]
+    epochs = loop.epoch_count or 1
+    return Names(
+        dataset=_receiver(written),
+        function=function if function.isidentifier() else "function",
+        batch=str(next((item.arguments["batch_size"] for item in batches if item and "batch_size" in item.arguments), "n")),
+        epochs=str(epochs) if epochs > 1 else "epochs",
+        steps=str(round(loop.elements / epochs)) if loop.elements >= epochs else "steps",
+        stage=stage,
+    )
+
+
+def _receiver(written: WrittenStage | None) -> str:
+    """Return the variable at the start of the call's chain: ``dataset`` of ``dataset.map(f).batch(8)``."""
+    site = None if written is None else written.call_site
+    try:
+        node: ast.AST = ast.parse(f"({site.code}\n)", mode="eval").body if site is not None else ast.Constant(None)
+    except (SyntaxError, ValueError):
+        return "dataset"
+    while isinstance(node, ast.Call | ast.Attribute):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) and node.id not in {"tf", "tensorflow"} else "dataset"
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
+
+
+def _ops(names: Names, pattern: str) -> str:
+    """Return the ops of the stage's function that a pattern finds, in a few words."""
+    found = [op for op in (names.traced.op_types if names.traced is not None else ()) if re.search(pattern, op)]
+    return ", ".join(found[:_LISTED_OPS])
+
+
+def _line_of(names: Names, *ops: str) -> str:
+    """Return where the user's code makes the first of these ops, as a phrase."""
+    known = names.traced.op_lines if names.traced is not None else {}
+    return next((f" at {known[op]}" for op in ops if op in known), "")
+
+
+# --- Python in the pipeline -----------------------------------------------------------------------------------------
+
+
+def _rewrite_for_batches(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"def {names.function}(batch):  # {names.batch} elements at once: every op on the whole batch",
+        "    ...",
+        f"{names.dataset} = {names.dataset}.batch({names.batch}).map({names.function}, {_AUTO})",
+    )
+
+
+def _replace_python(names: Names, finding: Finding) -> str:
+    if names.stage.stage.op not in _GENERATORS:
+        return _lines(
+            f"def {names.function}(value):  # in TensorFlow ops, without the Python{_line_of(names, 'EagerPyFunc', 'PyFunc')}",
+            "    ...",
+            f"{names.dataset} = {names.dataset}.map({names.function}, {_AUTO})",
+        )
+    if finding.code == "PP503":
+        return _lines(
+            "def batches():",
+            "    rows = iter(generator())  # yours, which yields one row at a time",
+            f"    while batch := list(itertools.islice(rows, {names.batch})):",
+            "        yield np.stack(batch)",
+            "dataset = tf.data.Dataset.from_generator(",
+            "    batches, output_signature=tf.TensorSpec([None, ...], tf.float32))",
+        )
+    if finding.code == "PP502":
+        return _lines(
+            "def part(index):  # your generator, of its share of the data: rows[index::4]",
+            "    return tf.data.Dataset.from_generator(",
+            "        generator, args=[index], output_signature=...)",
+            "dataset = tf.data.Dataset.range(4).interleave(",
+            "    part, cycle_length=4, num_parallel_calls=4)",
+        )
+    return _lines(
+        "dataset = tf.data.Dataset.from_tensor_slices(...)  # what the generator goes through",
+        f"dataset = dataset.map(..., {_AUTO})",
+        "# and in the map, in TensorFlow ops, what the generator computes for each",
+    )
+
+
+# --- randomness -----------------------------------------------------------------------------------------------------
+
+
+def _split_map(names: Names, _finding: Finding) -> str:
+    ops = ", ".join((names.traced.before_draws if names.traced is not None else ())[:_LISTED_OPS])
+    return _lines(
+        f"def {names.function}_fixed(value):  # all that comes before the first draw{f': {ops}' if ops else ''}",
+        "    ...",
+        f"def {names.function}_random(value):  # the draws, and what needs them",
+        "    ...",
+        f"{names.dataset} = {names.dataset}.map({names.function}_fixed, {_AUTO})",
+        f"{names.dataset} = {names.dataset}.cache()",
+        f"{names.dataset} = {names.dataset}.map({names.function}_random, {_AUTO})",
+    )
+
+
+def _place_cache(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"{names.dataset} = {names.dataset}.map(...).cache()  # what is the same in every epoch",
+        f"{names.dataset} = {names.dataset}.shuffle(...).map(...)  # what draws",
+    )
+
+
+def _draw_per_element(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"def {names.function}(batch):",
+        "    draws = tf.random.uniform([tf.shape(batch)[0], 1, 1, 1])  # one for each element",
+        "    ...",
+    )
+
+
+def _stateless_random(names: Names, _finding: Finding) -> str:
+    drawn = _ops(names, "Random")
+    return _lines(
+        f"def {names.function}(value, seed):{f'  # {drawn} by their stateless forms' if drawn else ''}",
+        "    noise = tf.random.stateless_uniform(tf.shape(value), seed=seed)",
+        "    ...",
+        "seeds = tf.data.Dataset.random(7, rerandomize_each_iteration=True).batch(2)",
+        f"{names.dataset} = tf.data.Dataset.zip(({names.dataset}, seeds)).map({names.function}, {_AUTO})",
+    )
+
+
+# --- the order of stages ----------------------------------------------------------------------------------------------
+
+
+def _parse_batch(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"def {names.function}(records):  # {names.batch} records at once",
+        "    return tf.io.parse_example(records, features)",
+        f"{names.dataset} = {names.dataset}.batch({names.batch}).map({names.function}, {_AUTO})",
+    )
+
+
+def _cast_later(names: Names, _finding: Finding) -> str:
+    kept = names.traced.widened_from if names.traced is not None else ""
+    note = f"# without the cast: {kept} until the batch" if kept else "# without the cast"
+    return _lines(
+        f"{names.dataset} = {names.dataset}.map({names.function})  {note}",
+        f"{names.dataset} = {names.dataset}.batch({names.batch})",
+        f"{names.dataset} = {names.dataset}.map(lambda value: tf.cast(value, tf.float32) / 255)",
+    )
+
+
+def _bucket(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"{names.dataset} = {names.dataset}.bucket_by_sequence_length(",
+        "    lambda row: tf.shape(row)[0],",
+        "    bucket_boundaries=[32, 64, 128],  # by the lengths of your rows",
+        f"    bucket_batch_sizes=[{_own(names, 'batch_size', names.batch)}] * 4)",
+    )
+
+
+def _split_once(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"held_out = {names.dataset}.take(count)  # first the split,",
+        f"{names.dataset} = {names.dataset}.skip(count).shuffle({_own(names, 'buffer_size', '...')})  # then the order",
+    )
+
+
+def _repeat_after_shuffle(names: Names, _finding: Finding) -> str:
+    size = _own(names, "buffer_size", "...")
+    return f"{names.dataset} = {names.dataset}.shuffle({size}).repeat({names.epochs})"
+
+
+def _fuse_decode_crop(names: Names, _finding: Finding) -> str:
+    decoded = _ops(names, "^DecodeJpeg|^DecodeImage|^DecodeAndCropJpeg")
+    return _lines(
+        "height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(data))" if decoded else "",
+        "image = tf.io.decode_and_crop_jpeg(data, [top, left, rows, columns])" if decoded else "",
+        "image = tf.image.resize(image, size)  # antialias=False is the default",
+    )
+
+
+# --- the loop and its buffers -----------------------------------------------------------------------------------------
+
+
+def _build_once(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"{names.dataset} = make_dataset()  # what builds it now in every epoch, called once",
+        f"for epoch in range({names.epochs}):",
+        f"    for batch in {names.dataset}:",
+        "        ...",
+    )
+
+
+def _repeat_once(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"iterator = iter({names.dataset}.repeat({names.epochs}))",
+        f"for epoch in range({names.epochs}):",
+        f"    for _ in range({names.steps}):",
+        "        batch = next(iterator)",
+        f"# Keras: model.fit({names.dataset}.repeat(), steps_per_epoch={names.steps}, ...)",
+    )
+
+
+def _prefetch_to_device(names: Names, _finding: Finding) -> str:
+    return f'{names.dataset} = {names.dataset}.apply(tf.data.experimental.prefetch_to_device("/gpu:0"))  # at the end'
+
+
+def _shrink_prefetch(names: Names, _finding: Finding) -> str:
+    return f"{names.dataset} = {names.dataset}.prefetch(2)"
+
+
+def _synchronous(names: Names, _finding: Finding) -> str:
+    return f"{names.dataset} = {names.dataset}.map({names.function}, synchronous=True)"
+
+
+def _bound_buffer(names: Names, _finding: Finding) -> str:
+    return _lines(
+        "options = tf.data.Options()",
+        "options.autotune.ram_budget = 2_000_000_000  # bytes",
+        f"{names.dataset} = {names.dataset}.with_options(options)",
+    )
+
+
+def _move_to_model(names: Names, _finding: Finding) -> str:
+    return _lines(
+        f"augment = tf.keras.Sequential([  # in the place of {names.function} in the input",
+        '    tf.keras.layers.RandomFlip("horizontal"),',
+        "    ...,",
+        "])",
+        "model = tf.keras.Sequential([augment, model])",
+    )
+
+
+def _own(names: Names, argument: str, usual: str) -> str:
+    written = names.stage.written
+    return str(written.arguments.get(argument, usual)) if written is not None else usual
+
+
+_SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
+    "rewrite_for_batches": _rewrite_for_batches,
+    "replace_python": _replace_python,
+    "build_once": _build_once,
+    "prefetch_to_device": _prefetch_to_device,
+    "split_map": _split_map,
+    "place_cache": _place_cache,
+    "repeat_once": _repeat_once,
+    "parse_batch": _parse_batch,
+    "cast_later": _cast_later,
+    "shrink_prefetch": _shrink_prefetch,
+    "synchronous": _synchronous,
+    "bound_buffer": _bound_buffer,
+    "split_once": _split_once,
+    "repeat_after_shuffle": _repeat_after_shuffle,
+    "draw_per_element": _draw_per_element,
+    "stateless_random": _stateless_random,
+    "bucket": _bucket,
+    "fuse_decode_crop": _fuse_decode_crop,
+    "move_to_model": _move_to_model,
+}

@@ -1,0 +1,50 @@
+"""Sketches of changes by hand: in the user's names, as Python that parses, for every kind that has none made for it."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from pipeprof.advise.recommend import MANUAL
+from pipeprof.advise.sketches import sketch_of
+from pipeprof.model.profile import StageFunction
+from tests.support.builders import Scene, stage
+from tests.support.sketched import WITHOUT, finding, sketch
+
+
+@pytest.mark.parametrize("kind", sorted(MANUAL))
+@pytest.mark.parametrize("code", ["PP501", "PP502", "PP503"])
+@pytest.mark.parametrize("op", ["map", "from_generator"])
+def test_every_change_by_hand_has_lines_of_python(kind: str, code: str, op: str) -> None:
+    made = sketch(kind, code, op)
+
+    assert bool(made) is (kind not in WITHOUT)
+    ast.parse(made)
+    assert all(len(line) <= 100 for line in made.splitlines())
+
+
+def test_it_speaks_of_the_users_own_names_and_numbers() -> None:
+    assert sketch("parse_batch") == (
+        "def decode(records):  # 32 records at once\n"
+        "    return tf.io.parse_example(records, features)\n"
+        "rows = rows.batch(32).map(decode, num_parallel_calls=tf.data.AUTOTUNE)"
+    )
+    assert "train.py:5" in sketch("replace_python")
+    assert "DecodeJpeg, ResizeBilinear" in sketch("split_map")
+    assert "uint8 until the batch" in sketch("cast_later")
+    assert "range(200)" in sketch("repeat_once")  # 600 steps in 3 epochs
+
+
+def test_what_the_code_does_not_name_gets_a_usual_name() -> None:
+    lambda_function = StageFunction(name="<lambda>", op_types=(), op_count=0)
+
+    assert sketch("synchronous", code="tf.data.Dataset.range(9).map(lambda x: x)", function=lambda_function) == (
+        "dataset = dataset.map(function, synchronous=True)"
+    )
+
+
+def test_a_finding_without_a_stage_has_none() -> None:
+    pipeline = Scene(stages=(stage("map"),)).analysis().pipelines[0]
+
+    assert sketch_of("split_map", finding(stage_id=None), pipeline) == ""  # type: ignore[arg-type]
