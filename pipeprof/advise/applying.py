@@ -11,8 +11,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any  # TensorFlow's datasets carry no types
 
+from pipeprof.advise.changes.pipeline_options import serialized_option
 from pipeprof.advise.neutralise import is_random
 from pipeprof.capture.call_sites import Origin, resolve
 from pipeprof.capture.datasets import sources_first
@@ -218,29 +220,12 @@ def _ready_input(dataset: Any, params: Mapping[str, Any]) -> None:
     dataset._pipeprof_cache = ready
 
 
-def _thread_pool(dataset: Any, params: Mapping[str, Any]) -> None:
-    size = int(params["private_threadpool_size"])
-    _put_option(dataset, lambda options: setattr(options.threading_options, "private_threadpool_size", size))
-
-
-def _limit_memory(dataset: Any, params: Mapping[str, Any]) -> None:
-    budget = int(params["ram_budget"])
-    _put_option(dataset, lambda options: setattr(options.autotune_options, "ram_budget", budget))
-
-
-def _enable_autotune(dataset: Any, _params: Mapping[str, Any]) -> None:
-    _put_option(dataset, lambda options: setattr(options.autotune_options, "enabled", True))
-
-
-def _put_option(dataset: Any, fill: Callable[[Any], None]) -> None:
+def _put_option(kind: str, dataset: Any, params: Mapping[str, Any]) -> None:
     """Put an option behind the stage, where it leaves the others as they are."""
-    from tensorflow.core.framework import dataset_options_pb2
     from tensorflow.python.ops import gen_dataset_ops
 
-    options = dataset_options_pb2.Options()
-    fill(options)
     dataset._variant_tensor_attr = gen_dataset_ops.options_dataset(
-        dataset._variant_tensor, serialized_options=options.SerializeToString(), **dataset._flat_structure
+        dataset._variant_tensor, serialized_options=serialized_option(kind, params), **dataset._flat_structure
     )
 
 
@@ -249,7 +234,7 @@ _MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "cache": _cache,
     "prefetch": _prefetch,
     _READY: _ready_input,
-    "thread_pool": _thread_pool,
-    "limit_memory": _limit_memory,
-    "enable_autotune": _enable_autotune,
+    "thread_pool": partial(_put_option, "thread_pool"),
+    "limit_memory": partial(_put_option, "limit_memory"),
+    "enable_autotune": partial(_put_option, "enable_autotune"),
 }

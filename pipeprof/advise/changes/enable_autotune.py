@@ -6,7 +6,6 @@ Then TensorFlow sizes the parallel calls and buffers that are left to it, and pu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise.changes.base import Params
 from pipeprof.advise.changes.pipeline_options import with_option
@@ -35,8 +34,4 @@ class EnableAutotune:
 
     def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
         """Put the option behind the last stage."""
-
-        def fill(options: Any) -> None:
-            options.autotune_options.enabled = True
-
-        return with_option(replayable, fill)
+        return with_option(replayable, self.kind, params)

@@ -6,17 +6,13 @@ TensorFlow reads the machine's memory, not the container's limit. Elements canno
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof import units
-from pipeprof.advise.changes.base import Params, integer
-from pipeprof.advise.changes.pipeline_options import with_option
+from pipeprof.advise.changes.base import Params
+from pipeprof.advise.changes.pipeline_options import BUDGET, with_option
 from pipeprof.advise.replayable import Replayable
-from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
-
-BUDGET = "ram_budget"
 
 
 class LimitMemory:
@@ -45,11 +41,4 @@ class LimitMemory:
         Raises:
             TrialError: the budget is no positive number of bytes.
         """
-        budget = integer(params, BUDGET)
-        if budget < 1:
-            raise TrialError(f"{BUDGET} must be positive")
-
-        def fill(options: Any) -> None:
-            options.autotune_options.ram_budget = budget
-
-        return with_option(replayable, fill)
+        return with_option(replayable, self.kind, params)

@@ -46,11 +46,7 @@ class Nondeterministic:
         """
         if not any(node.attr["deterministic"].s == b"default" for node in _with_order(replayable.graph)):
             raise TrialError("no parallel stage follows the option: they have none, or an order of their own")
-
-        def fill(options: Any) -> None:
-            options.deterministic = False
-
-        return with_option(replayable, fill)
+        return with_option(replayable, self.kind, params)
 
 
 def _with_order(graph: Any) -> list[Any]:

@@ -7,12 +7,10 @@ A blocking function (storage, network, Python that waits) is capped by TensorFlo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any  # protocol buffers of TensorFlow carry no types
 
-from pipeprof.advise.changes.base import Params, integer
-from pipeprof.advise.changes.pipeline_options import with_option
+from pipeprof.advise.changes.base import Params
+from pipeprof.advise.changes.pipeline_options import POOL, with_option
 from pipeprof.advise.replayable import Replayable
-from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
@@ -25,7 +23,7 @@ class ThreadPool:
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
         """Return the cure and its effect."""
-        return f"Give the pipeline {params.get('private_threadpool_size')} threads of its own, so that waiting calls overlap"
+        return f"Give the pipeline {params.get(POOL)} threads of its own, so that waiting calls overlap"
 
     def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
         """Return that nothing can change."""
@@ -41,11 +39,4 @@ class ThreadPool:
         Raises:
             TrialError: the size is no positive number.
         """
-        size = integer(params, "private_threadpool_size")
-        if size < 1:
-            raise TrialError("private_threadpool_size must be positive")
-
-        def fill(options: Any) -> None:
-            options.threading_options.private_threadpool_size = size
-
-        return with_option(replayable, fill)
+        return with_option(replayable, self.kind, params)
