@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
+from pipeprof.advise.changes.parallel_inside import INSIDE
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
@@ -222,6 +223,9 @@ def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite
     sites: list[CallSite | None] = [stage.stage.call_site]
     if kind in ONE_FOR_ALL:
         sites = [view.record.call_site]
+    elif kind == INSIDE:
+        function = stage.written.function if stage.written is not None else None
+        sites = [None if function is None else function.inner_map]
     elif SITES_PER_EDIT[kind] > 1:
         pair = _pair(recommendation, view)
         sites = [] if pair is None else [item.stage.call_site for item in pair]

@@ -20,6 +20,7 @@ from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
+from pipeprof.rules.sequential_cause import INSIDE
 
 MANUAL = {
     "rewrite_for_batches": "Rewrite this function for whole batches, then batch before it",
@@ -213,9 +214,10 @@ def _break_even(record: TrialRecord) -> float | None:
 
 def _parallel_calls(finding: Finding) -> Change | None:
     """Return None where calls in parallel would race for a variable that the function assigns."""
-    if _evidence(finding, "cause") == "assigns-variables":
+    cause = _evidence(finding, "cause")
+    if cause == "assigns-variables":
         return None
-    return Change(kind="parallel_calls", params={"num_parallel_calls": -1})
+    return Change(kind="parallel_inside" if cause == INSIDE else "parallel_calls", params={"num_parallel_calls": -1})
 
 
 def _fixed_calls(finding: Finding) -> Change | None:

@@ -29,6 +29,7 @@ _SWAPS = {"vectorize": 2, "skip_earlier": 2, "shuffle_earlier": 2, "move_cache":
 SITES_PER_EDIT = {
     "prefetch": 1,
     "parallel_calls": 1,
+    "parallel_inside": 1,
     "interleave": 1,
     "cache": 1,
     "thread_pool": 1,
@@ -47,9 +48,10 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\"\\]")
 class Edit:
     """One change and the calls it concerns.
 
-    ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``prefetch`` and options: the call of the pipeline's
-    last stage; those that change places: the two calls as they stand. The params of the change are those of its kind
-    (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``; ``private_threadpool_size``; ``cycle_length``; ``ram_budget``).
+    ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``parallel_inside``: the call inside its function;
+    ``prefetch`` and options: the call of the pipeline's last stage; those that change places: the two calls as they stand. The
+    params of the change are those of its kind (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``;
+    ``private_threadpool_size``; ``cycle_length``; ``ram_budget``).
     """
 
     change: Change

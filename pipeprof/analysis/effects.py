@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pipeprof.analysis import doubt
+from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.cores import pool_threads
 from pipeprof.analysis.effects_of_order import (
     filter_earlier,
@@ -58,6 +59,17 @@ def parallel_calls(place: Place) -> Effect:
     kept = _BETWEEN_CALLS_LEFT if place.stage.is_sequential else 1.0
     busies, slots_of = {place.stage.id: busy}, {place.stage.id: slots}
     return Effect(busy_s=busies, slots=slots_of, serial_s=_locked_s(place, calls), rest_kept=kept)
+
+
+def parallel_inside(place: Place) -> Effect:
+    """Calls at once of the map inside a stage's function; the reading around it stays one at a time."""
+    nodes = place.stage.executed
+    inner_s = sum(node.busy_s for node in nodes if stem(node.node) == "Map" and node.parallelism is None)
+    share = inner_s / max(sum(node.busy_s for node in nodes), 1e-12)
+    calls = elements_per_step(place.view, place.stage) or 1.0
+    at_once = doubt.between("calls that AUTOTUNE reaches", *_AUTOTUNE_REACH) * pool_threads(place.analysis, place.view)
+    inside = (place.busy_s * share + calls * doubt.between("a call in a pool", *_POOL_S)) / at_once.clip(min=1.0)
+    return Effect(busy_s={place.stage.id: place.busy_s * (1 - share) + inside}, rest_kept=_BETWEEN_CALLS_LEFT)
 
 
 def thread_pool(place: Place) -> Effect:
@@ -144,6 +156,7 @@ def move_cache(place: Place) -> Effect:
 EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
     {
         "parallel_calls": parallel_calls,
+        "parallel_inside": parallel_inside,
         "thread_pool": thread_pool,
         "prefetch": prefetch,
         "enable_autotune": prefetch,  # the parallel calls that it also sizes are not known

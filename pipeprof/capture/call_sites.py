@@ -128,6 +128,44 @@ def source_digest(path: str) -> SourceFile | None:
     return SourceFile(path=path, sha256=hashlib.sha256(content).hexdigest())
 
 
+def call_on_line(path: str, line: int, method: str, inside: CallSite | None = None) -> CallSite | None:
+    """Return the one call of a method that a line of a file belongs to, None where there is none or several.
+
+    Args:
+        path: the file.
+        line: of the expression's start, which is what AutoGraph keeps, or of the method's name.
+        method: its name.
+        inside: a call whose arguments hold the one that is looked for, where several are on the line.
+    """
+    source = _source(path)
+    if source is None:
+        return None
+    lines, calls = source
+    found = {call.range: call for call in calls.values() if call.method == method and call.range[0] <= line <= call.method_line}
+    if len(found) > 1 and inside is not None:
+        found = {key: call for key, call in found.items() if _is_argument(key, inside)}
+    if len(found) != 1:
+        return None
+    ((first, column, last, end_column), call), *_ = found.items()
+    return CallSite(
+        file=path,
+        line=first,
+        column=column,
+        end_line=last,
+        end_column=end_column,
+        function="",
+        code=_cut(lines, first, column, last, end_column)[:_MAX_CODE],
+        editable=True,
+        method_line=call.method_line,
+    )
+
+
+def _is_argument(key: _Range, outer: CallSite) -> bool:
+    """Tell whether a range lies within a call, and is not of the chain before it."""
+    starts_after = (outer.line, outer.column) < key[:2]
+    return starts_after and key[2:] < (outer.end_line, outer.end_column)
+
+
 @lru_cache(maxsize=1024)
 def _site(spot: Spot, editable: bool) -> CallSite | None:
     position = _position(spot)
@@ -176,10 +214,11 @@ def _position(spot: Spot) -> tuple[int, int, int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call in a source file: its whole range, and the line of the function's name."""
+    """A call in a source file: its whole range, the line of the function's name, and that of a method."""
 
     range: _Range
     method_line: int
+    method: str
 
 
 @lru_cache(maxsize=256)
@@ -205,7 +244,9 @@ def _calls(tree: ast.AST, lines: tuple[str, ...]) -> Iterator[tuple[_Range, _Cal
             continue
         end = (node.end_lineno, _characters(lines, node.end_lineno, node.end_col_offset))
         name_line = node.func.end_lineno or node.lineno
-        call = _Call((node.lineno, _characters(lines, node.lineno, node.col_offset), *end), name_line)
+        call = _Call(
+            (node.lineno, _characters(lines, node.lineno, node.col_offset), *end), name_line, getattr(node.func, "attr", "")
+        )
         yield call.range, call
         if isinstance(node.func, ast.Attribute) and node.func.end_col_offset is not None:
             name_end = _characters(lines, name_line, node.func.end_col_offset)

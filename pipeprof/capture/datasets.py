@@ -104,7 +104,7 @@ class DatasetRegistry:
         user, library = resolve(origin) if origin is not None else (None, None)
         size, tensors = _element_size(dataset)
         class_name = type(dataset).__name__
-        function = describe_function(dataset)
+        function = describe_function(dataset, user)
         return WrittenStage(
             id=stage_id,
             op=_method_name(class_name, function),

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeprof.capture.call_sites import kind_of_file
+from pipeprof.capture.call_sites import call_on_line, kind_of_file
 from pipeprof.capture.data_flow import DataFlow, follow
 from pipeprof.capture.draws import single_draws
 from pipeprof.capture.elementwise import why_not_elementwise
-from pipeprof.model.profile import StageFunction
+from pipeprof.model.profile import CallSite, StageFunction
 
 _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
 _LOOKED_UP = 300  # ops of a function whose lines are looked up
@@ -57,8 +57,11 @@ _ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp",
 _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})
 
 
-def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.Dataset
-    """Describe the function of a transformation (all of them together where it has several), None where it has none."""
+def describe_function(dataset: Any, site: CallSite | None = None) -> StageFunction | None:  # Any: a tf.data.Dataset
+    """Describe the function of a transformation (all of them together where it has several), None where it has none.
+
+    ``site`` is the transformation's own call, where it is known.
+    """
     wrappers = _wrappers(dataset)
     if not wrappers:
         return None
@@ -79,6 +82,7 @@ def describe_function(dataset: Any) -> StageFunction | None:  # Any: a tf.data.D
         has_op_seed=any(_has_seed(node) for node in nodes),
         python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
+        inner_map=_inner_map(wrappers, site),
         op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
         **({} if flow is None else asdict(flow)),
@@ -100,6 +104,16 @@ def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
         if mine:
             found[op.type] = f"{Path(mine[-1].filename).name}:{mine[-1].lineno}"
     return found
+
+
+def _inner_map(wrappers: Sequence[Any], site: CallSite | None) -> CallSite | None:
+    """Return the call of the one map that a function builds without saying how many of its calls run at once."""
+    found = [op for wrapper in wrappers for op in wrapper.function.graph.get_operations() if op.type == "MapDataset"]
+    try:
+        frames = [frame for frame in (found[0].traceback or ()) if kind_of_file(frame.filename) == "user"] if found else []
+    except Exception:  # noqa: BLE001 - private to TensorFlow: without it there is no line
+        return None
+    return call_on_line(frames[-1].filename, frames[-1].lineno, "map", site) if len(found) == 1 and frames else None
 
 
 def _single_draws(wrappers: Sequence[Any], drawn: Sequence[str]) -> tuple[str, ...]:

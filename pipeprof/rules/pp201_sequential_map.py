@@ -53,7 +53,8 @@ class SequentialMap(Rule[RoomParameters]):
         augmentation: split it, a deterministic map first and one with
         tf.random.stateless_* operations after it; TensorFlow then runs both in
         parallel and the result stays reproducible. A function that assigns
-        variables must not run in parallel: move the state out of it.
+        variables must not run in parallel: move the state out of it. A map
+        inside flat_map takes the argument there, and keeps the order.
 
     What that can change:
         Elements keep their order. Random numbers are drawn in another order,

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pipeprof.model.analysis import StageView
 from pipeprof.model.profile import ExecutedStage, StageFunction, WrittenStage
 
+INSIDE = "inside"
+_RUNS_IN_PARALLEL = frozenset({"random", "python", "lookup-table", "variables"})  # where it is asked to
 _NESTING_OPS = frozenset({"interleave", "flat_map"})
 _TABLE_OPS = ("LookupTable", "HashTable", "MutableHashTable", "AnonymousHashTable", "MutableDenseHashTable")
 _VARIABLE_OPS = ("ReadVariableOp", "VarHandleOp", "ResourceGather", "AssignVariableOp")
 _PARALLEL = "Run its calls in parallel: num_parallel_calls=tf.data.AUTOTUNE."
+_PARALLEL_INSIDE = "Run the calls of the map inside it in parallel, which keeps the order: num_parallel_calls=tf.data.AUTOTUNE."
 _STATELESS = "Its generator keeps its state in a variable: draw with tf.random.stateless_* operations, in a map of their own."
 
 
@@ -23,9 +26,8 @@ _STATELESS = "Its generator keeps its state in a variable: draw with tf.random.s
 class SequentialCause:
     """One reason, as text and as a word for machines."""
 
-    kind: (
-        str  # fixed-at-one, synchronous, nested, random, assigns-variables, variables, python, lookup-table, stateful, options
-    )
+    # fixed-at-one, synchronous, nested, inside, random, assigns-variables, variables, python, lookup-table, stateful, options
+    kind: str
     reason: str
     remedy: str = _PARALLEL
 
@@ -56,6 +58,9 @@ def find_sequential_cause(view: StageView) -> SequentialCause:
     """Return why the stage's map is sequential; the first cause in the order in which TensorFlow's rules apply."""
     written = view.written
     if written is not None and written.op in _NESTING_OPS:
+        by_inner = _find_inside(written)
+        if by_inner is not None:
+            return by_inner
         return SequentialCause(
             kind="nested",
             reason=f"it stands inside {written.op}, which reads one input at a time",
@@ -69,6 +74,16 @@ def find_sequential_cause(view: StageView) -> SequentialCause:
     function = None if written is None else written.function
     by_function = None if function is None else _find_in_function(function)
     return by_function or SequentialCause(kind="options", reason="the dataset's options or TensorFlow's optimizer left it so")
+
+
+def _find_inside(written: WrittenStage) -> SequentialCause | None:
+    """Return why the map inside a stage that reads one input at a time is sequential, where its own calls could be parallel."""
+    function, reads_one = written.function, written.op == "flat_map" or written.arguments.get("cycle_length") == 1
+    cause = None if function is None or function.inner_map is None or not reads_one else _find_in_function(function)
+    if cause is None or cause.kind not in _RUNS_IN_PARALLEL or cause.remedy != _PARALLEL:
+        return None
+    reason = f"it stands inside {written.op}, which reads one input at a time, and {cause.reason}"
+    return SequentialCause(kind=INSIDE, reason=reason, remedy=_PARALLEL_INSIDE)
 
 
 def _is_sequential_map(node: ExecutedStage) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeprof.advise.changes import KINDS, find_change
 from pipeprof.advise.equivalence import compare
-from pipeprof.advise.graph import nodes_by_name, output_name
+from pipeprof.advise.graph import all_nodes, nodes_by_name, output_name
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.replayable import Replayable
 from pipeprof.capture.datasets import DatasetRegistry
@@ -244,6 +244,43 @@ def test_an_interleave_runs_in_parallel_in_the_same_order(tmp_path):
 
     assert _compare(pair).state is ElementsState.IDENTICAL
     assert "ParallelInterleaveDatasetV4" in _ops(pair[1])
+
+
+@pytest.mark.parametrize("op", ["flat_map", "interleave"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_map_inside_a_reader_runs_in_parallel_in_the_same_order(op, shared):
+    """Also where another stage has the same function: it keeps its own."""
+
+    def read(number):
+        return tf.data.Dataset.range(number * 5, number * 5 + 5).map(
+            lambda item: tf.cast(item, tf.float32) + tf.random.uniform([])
+        )
+
+    more = {"cycle_length": 1} if op == "interleave" else {}
+    dataset = getattr(tf.data.Dataset.range(4), op)(read, **more)
+    if shared:
+        dataset = tf.data.Dataset.zip((dataset, tf.data.Dataset.range(4).flat_map(read)))
+
+    pair = _change(dataset, "parallel_inside", op, AUTOTUNE)
+
+    parallel = [node.op for node in all_nodes(pair[1].graph)].count("ParallelMapDatasetV2")
+    assert (parallel, _compare(pair).state) == (1, ElementsState.SAME_BUT_RANDOM)
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (tf.data.Dataset.range, "no map that runs one call at a time"),
+        (
+            lambda item: tf.data.Dataset.range(item).map(lambda x: x, num_parallel_calls=2),
+            "no map that runs one call at a time",
+        ),
+        (lambda item: tf.data.Dataset.range(item).map(lambda x: x).map(lambda x: x), "several maps"),
+    ],
+)
+def test_a_reader_without_one_single_map_inside_is_refused(read, words):
+    with pytest.raises(TrialError, match=words):
+        _change(tf.data.Dataset.range(3).flat_map(read), "parallel_inside", "flat_map", AUTOTUNE)
 
 
 def test_changes_can_be_made_one_on_top_of_the_other(tmp_path):

@@ -13,6 +13,7 @@ from pipeprof.advise.changes.limit_memory import LimitMemory
 from pipeprof.advise.changes.move_cache import MoveCache
 from pipeprof.advise.changes.nondeterministic import Nondeterministic
 from pipeprof.advise.changes.parallel_calls import ParallelCalls
+from pipeprof.advise.changes.parallel_inside import ParallelInside
 from pipeprof.advise.changes.prefetch import Prefetch
 from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
 from pipeprof.advise.changes.skip_earlier import SkipEarlier
@@ -24,6 +25,7 @@ __all__ = ["KINDS", "ChangeKind", "find_change"]
 
 _ALL: tuple[ChangeKind, ...] = (
     ParallelCalls(),
+    ParallelInside(),
     ThreadPool(),
     Prefetch(),
     Cache(),

@@ -1,12 +1,13 @@
 """Runs the calls of a map, or of an interleave, at the same time.
 
 The order of the elements is kept (TensorFlow's ``deterministic`` stays the default); what can change is which element gets
-which random draw. Maps inside an interleave's function are not reached from here.
+which random draw. A map inside an interleave's function is ``parallel_inside``'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import AUTOTUNE, Params, find_node, integer, stage_label
@@ -44,7 +45,7 @@ class ParallelCalls:
             return Safety.REORDERS, "the options ask for deterministic=False, which a parallel stage follows"
         if written.arguments.get("cycle_length") == AUTOTUNE and params.get("num_parallel_calls") != AUTOTUNE:
             return Safety.REORDERS, "cycle_length is left to TensorFlow, which follows num_parallel_calls"
-        return _function_safety(written.function, seeded=view.record.global_seed_set)
+        return function_safety(written.function, seeded=view.record.global_seed_set)
 
     def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:
         """Return the elements in flight times their size; None for AUTOTUNE, whose number is not known."""
@@ -68,22 +69,33 @@ class ParallelCalls:
         if node.op.startswith(_PARALLEL):
             node.input[-1] = graphs.add_constant(graph, calls, tf.int64)
             return replayable.with_graph(graph)
+        count = graphs.add_constant(graph, calls, tf.int64)
         if node.op == "MapDataset":
-            node.op = "ParallelMapDatasetV2"
-            if "force_synchronous" in node.attr:  # since TensorFlow 2.18
-                del node.attr["force_synchronous"]
+            make_map_parallel(node, count)
         elif node.op == "InterleaveDataset":
             node.op = "ParallelInterleaveDatasetV4"
             # As Dataset.interleave passes them: output buffer and prefetched inputs, both left to TensorFlow.
             node.input.extend([graphs.add_constant(graph, AUTOTUNE, tf.int64), graphs.add_constant(graph, AUTOTUNE, tf.int64)])
+            node.input.append(count)
+            node.attr["deterministic"].s = b"default"
         else:
             raise TrialError(f"{node.op} has no parallel form")
-        node.input.append(graphs.add_constant(graph, calls, tf.int64))
-        node.attr["deterministic"].s = b"default"
         return replayable.with_graph(graph)
 
 
-def _function_safety(function: StageFunction | None, *, seeded: bool) -> tuple[Safety, str]:
+def make_map_parallel(node: Any, count: str) -> None:
+    """Turn a ``MapDataset`` node into its parallel form, which reads its number of calls from the input ``count``."""
+    node.op = "ParallelMapDatasetV2"
+    if "force_synchronous" in node.attr:  # since TensorFlow 2.18
+        del node.attr["force_synchronous"]
+    control = [text for text in node.input if text.startswith("^")]  # these stand last
+    data = [text for text in node.input if not text.startswith("^")]
+    node.input[:] = [*data, count, *control]
+    node.attr["deterministic"].s = b"default"
+
+
+def function_safety(function: StageFunction | None, *, seeded: bool) -> tuple[Safety, str]:
+    """Return what calls of a function that run at the same time can change."""
     if function is None:
         return Safety.SAFE, ""
     if function.assigns_variables:

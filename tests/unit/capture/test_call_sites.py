@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeprof.capture import call_sites
-from pipeprof.capture.call_sites import Origin, capture_origin, keras_role, kind_of_file, resolve, source_digest
+from pipeprof.capture.call_sites import Origin, call_on_line, capture_origin, keras_role, kind_of_file, resolve, source_digest
 from pipeprof.model.profile import CallSite
 
 
@@ -70,6 +70,27 @@ def test_in_a_chain_over_several_lines_each_call_has_the_line_of_its_method(tmp_
     assert [site.line for site in found] == [3, 3, 3]
     assert [cut(source, site) for site in found] == [site.code for site in found]
     assert {site.function for site in found} == {"build"}
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "code"),
+    [
+        ("def read(f):\n    return (\n        rows\n        .map(decode)\n    )\n", 3, "rows\n        .map(decode)"),
+        ("def read(f):\n    return (\n        rows\n        .map(decode)\n    )\n", 4, "rows\n        .map(decode)"),
+        ("x = ds.flat_map(lambda f: rows(f).map(g)).map(h)\n", 1, "rows(f).map(g)"),
+        ("x = ds.flat_map(lambda f: rows(f).map(g).map(k))\n", 1, None),
+        ("x = ds.flat_map(read)\n", 1, None),
+    ],
+)
+def test_the_call_of_a_line_is_found_where_it_is_the_only_one(tmp_path: Path, source: str, line: int, code: str | None) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(source)
+    at = source.find("ds.flat_map")
+    outer = CallSite(file=str(path), line=1, column=4, end_line=1, end_column=len(source) - 1, function="", code="")
+
+    found = call_on_line(str(path), line, "map", outer if at >= 0 else None)
+
+    assert (None if found is None else cut(source, found)) == code
 
 
 def test_columns_are_characters_also_after_letters_of_several_bytes(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from pipeprof.advise.recommend import recommend
 from pipeprof.model.diagnosis import Confidence, Severity
 from pipeprof.model.profile import StageFunction
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
@@ -12,6 +15,7 @@ from pipeprof.rules.room import RoomParameters
 from tests.support.builders import (
     Scene,
     StageSpec,
+    call_site,
     function,
     number,
     python_calls,
@@ -161,6 +165,24 @@ def test_a_map_inside_a_sequential_interleave_is_found_by_its_node() -> None:
     assert (finding.stage_id, number(finding, "cause")) == ("s1", "nested")
     assert "because it stands inside interleave" in finding.message
     assert number(finding, "cost_share") == pytest.approx((0.038 - (0.0056 + 0.0324 / 3.9)) / 0.04)
+
+
+@pytest.mark.parametrize(
+    ("op", "cycle", "cause"), [("flat_map", None, "inside"), ("interleave", 1, "inside"), ("interleave", 2, "nested")]
+)
+def test_a_random_map_inside_a_stage_that_reads_one_input_runs_in_parallel_where_it_stands(
+    op: str, cycle: int | None, cause: str
+) -> None:
+    made_of = replace(random_function(), inner_map=call_site(12, "rows.map(augment)"))
+    arguments = {} if cycle is None else {"cycle_length": cycle}
+    reader = stage(op, 0.036, function=made_of, arguments=arguments, inner_nodes=(("Map", 0.9),))
+
+    (finding,) = check(scene(reader))
+    (made,) = recommend(scene(reader).analysis(), [finding])
+
+    assert number(finding, "cause") == cause
+    assert (made.change.kind == "parallel_inside") is (cause == "inside")
+    assert cause == "nested" or "one input at a time, and it draws random numbers" in finding.message
 
 
 def test_an_interleave_that_only_reads_is_no_sequential_map() -> None:
