@@ -80,6 +80,7 @@ class Rule(ABC, Generic[P]):
     needs: ClassVar[tuple[Need, ...]] = ()
     rivals: ClassVar[tuple[str, ...]] = ()  # codes that explain the same time of the same stage: the dearest stays
     yields_to: ClassVar[tuple[str, ...]] = ()  # codes with a cheaper cure for the same stage: where one reports, this is silent
+    yields_within: ClassVar[tuple[str, ...]] = ()  # the same for the whole pipeline, whichever stage they name
     parameters: ClassVar[type[Parameters]] = Parameters
 
     @abstractmethod

@@ -139,15 +139,21 @@ def _one_a_call(findings: Sequence[Finding], analysis: Analysis) -> list[Finding
 
 
 def _settle_yields(results: Sequence[_Result]) -> None:
-    """Drop what is said of a stage for which a rule with a cheaper cure has a finding."""
-    places = {result.rule.code: {(item.pipeline_id, item.stage_id) for item in result.findings} for result in results}
+    """Drop what is said of a stage, or of a pipeline, for which a rule with a cheaper cure has a finding."""
+    said = {result.rule.code: result.findings for result in results}
     for result in results:
-        cheaper = {code: places[code] for code in result.rule.yields_to if places.get(code)}
-        kept = [mine for mine in result.findings if not any((mine.pipeline_id, mine.stage_id) in at for at in cheaper.values())]
+        stages = {code: {(item.pipeline_id, item.stage_id) for item in said.get(code, ())} for code in result.rule.yields_to}
+        pipelines = {code: {item.pipeline_id for item in said.get(code, ())} for code in result.rule.yields_within}
+        kept, cheaper = [], set()
+        for mine in result.findings:
+            by = {code for code, places in stages.items() if (mine.pipeline_id, mine.stage_id) in places}
+            by |= {code for code, places in pipelines.items() if mine.pipeline_id in places}
+            cheaper |= by
+            if not by:
+                kept.append(mine)
         if result.findings and not kept:
-            mine = {(item.pipeline_id, item.stage_id) for item in result.findings}
-            names = " and ".join(sorted(code for code, at in cheaper.items() if at & mine))
-            result.outcome, result.reason = PASSED, f"{names} has a cheaper cure for the same stage"
+            what = "the same stage" if cheaper & set(result.rule.yields_to) else "the same pipeline"
+            result.outcome, result.reason = PASSED, f"{' and '.join(sorted(cheaper))} has a cheaper cure for {what}"
         result.findings = kept
 
 

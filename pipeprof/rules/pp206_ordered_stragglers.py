@@ -16,7 +16,7 @@ from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
-from pipeprof.rules.cost import busy_of, effective_slots, is_input_bound, segment_of, share_between
+from pipeprof.rules.cost import CONSUMER_SEGMENT, busy_of, effective_slots, is_input_bound, segment_of, segment_s, share_between
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import boundary_s, has_free_core, held_behind, own_thread_s, slowest_other_s
 
@@ -86,7 +86,11 @@ class OrderedStragglers(Rule[StragglersParameters]):
         cost, hidden_s = _unexplained(analysis, train)
         if cost < params.min_share or not has_free_core(analysis, train, params.busy_cores):
             return
-        held = [view for view in train.stages if _ready_share(train, view) >= params.min_ready]
+        held = [
+            view
+            for view in train.stages
+            if _ready_share(train, view) >= params.min_ready and not _is_held_up(analysis, train, view)
+        ]
         view = max(held, key=busy_of, default=None)
         if view is None or held_behind(train, view) > 1.0 - (analysis.steps.wait_share or 0.0):
             return  # ready more often than the loop does not wait: what it waits for is not made here
@@ -134,6 +138,18 @@ def _ready_share(train: PipelineView, view: StageView) -> float:
     if node is None or stem(node.node) != "ParallelMap" or (node.parallelism or 1.0) <= 1 or _is_unordered(train, view):
         return 0.0
     return (node.buffered_elements or 0.0) / (node.parallelism or 1.0)
+
+
+def _is_held_up(analysis: Analysis, train: PipelineView, view: StageView) -> bool:
+    """Tell whether a slower stage with calls of its own stands behind: then that is why finished elements lie there."""
+    own = segment_of(train, view)
+    if own is None:
+        return False
+    behind = {item.id for item in train.stages[train.stages.index(view) + 1 :]}
+    later = [
+        item for item in train.segments if item is not own and item.index != CONSUMER_SEGMENT and behind & set(item.stage_ids)
+    ]
+    return any(segment_s(analysis, train, item) > segment_s(analysis, train, own) for item in later)
 
 
 def _is_unordered(train: PipelineView, view: StageView) -> bool:

@@ -71,6 +71,7 @@ class HostSaturated(Rule[HostSaturatedParameters]):
     name = "host-saturated"
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS, Need.PROCESS_CPU)
     yields_to = ("PP201", "PP202", "PP203", "PP401", "PP501", "PP601", "PP602", "PP608", "PP703", "PP705", "PP801", "PP802")
+    yields_within = ("PP603", "PP604")  # while work is thrown away there is less to do first
     parameters = HostSaturatedParameters
 
     def check(self, analysis: Analysis, params: HostSaturatedParameters) -> Iterator[Finding]:

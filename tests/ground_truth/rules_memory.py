@@ -243,7 +243,8 @@ def generator_of_scalars(draw: Draw) -> Loop:
 
     signature = tf.TensorSpec([], tf.float32)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)  # PLANTED from_generator
-    return for_loop(dataset.batch(batch).prefetch(2), sleeping(draw.number("step, s", 0.002, 0.006)))
+    step_s = batch * draw.number("step for an element, s", 5e-6, 12e-6)  # handing one over takes 30 us and more
+    return for_loop(dataset.batch(batch).prefetch(2), sleeping(step_s))
 
 
 @case(Kind.HEALTHY, silent=("PP503",))

@@ -90,6 +90,14 @@ def test_what_lies_ready_in_front_of_it_says_nothing() -> None:
     assert len(check(Scene(stages=(ready, load(), stage("batch"), stage("prefetch", segment=0)), pool=8))) == 1
 
 
+@pytest.mark.parametrize(("busy_s", "fires"), [(0.0079, True), (0.0081, False)])
+def test_behind_a_slower_stage_with_calls_of_its_own_finished_elements_are_no_sign(busy_s: float, fires: bool) -> None:
+    slow = stage("map", busy_s, segment=3, node="MapAndBatch")
+    stages = (stage("from_tensor_slices", segment=2), load(), slow, stage("prefetch", segment=0))
+
+    assert bool(check(Scene(stages=stages, pool=8))) is fires  # 64 ms on 8 threads are 8 ms
+
+
 def test_waiting_at_epoch_boundaries_is_no_straggler() -> None:
     assert check(SLOW.but(epochs=101, boundary_s=0.15)) == []  # 25 of the 30 ms that are not explained
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeprof.advise.recommend import recommend
 from pipeprof.model.diagnosis import Finding, Severity
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp804_host_saturated import HostSaturated, HostSaturatedParameters
-from tests.support.builders import Scene, random_function, stage
+from tests.support.builders import Scene, function, random_function, stage
 
 
 def scene(cpu_s: float = 0.152, busy_s: float = 0.156, **numbers: object) -> Scene:
@@ -63,6 +65,16 @@ def test_work_that_a_cache_would_spare_is_left_to_the_cache() -> None:
     kept = stage("map", 0.156, slots=4, tuned=True, node="ParallelMapV2", element_bytes=100, cardinality=1000)
 
     assert check(scene().but(stages=(stage("range", segment=2), kept))) == []
+
+
+def test_while_a_filter_throws_the_work_away_that_comes_first() -> None:
+    given = scene()
+    dear = replace(given.stages[1], visits=4.0, function=function("DecodeJpeg", passes=(0, -1, -1), reads=(0, 1)))
+    late = stage("filter", line=15, code="ds.filter(big)", function=function("Greater", reads=(0,)))
+    wasteful = given.but(stages=(replace(given.stages[0], visits=4.0), dear, late))
+
+    assert check(wasteful)
+    assert [item.code for item in judge(wasteful.analysis(), select=["PP603", "PP804"]).findings] == ["PP603"]
 
 
 def test_it_does_not_apply_without_the_cpu_time_of_the_process() -> None:

@@ -60,6 +60,10 @@ class _Costly(_Made):
     code, name, cost, yields_to = "PP955", "costly", 0.9, ("PP910",)
 
 
+class _Whole(_Made):
+    code, name, cost, yields_within = "PP956", "whole", 0.9, ("PP910",)
+
+
 class _Crashing(_Made):
     code, name = "PP960", "crashing"
 
@@ -144,6 +148,14 @@ def test_a_rule_yields_to_a_cheaper_cure_for_the_same_stage_whatever_it_saves() 
     assert [finding.code for finding in judged.findings] == ["PP910"]
     assert (judged.outcomes[1].outcome, judged.outcomes[1].reason) == (PASSED, "PP910 has a cheaper cure for the same stage")
     assert [finding.code for finding in judge(ANALYSIS, rules=(_Dear, _Costly)).findings] == ["PP920", "PP955"]
+
+
+def test_a_rule_on_a_whole_pipeline_yields_to_a_cure_at_any_of_its_stages() -> None:
+    judged = judge(ANALYSIS, rules=(_Cheap, _Whole))
+
+    assert [finding.code for finding in judged.findings] == ["PP910"]
+    assert judged.outcomes[1].reason == "PP910 has a cheaper cure for the same pipeline"
+    assert [finding.code for finding in judge(ANALYSIS, rules=(_Dear, _Whole)).findings] == ["PP920", "PP956"]
 
 
 def test_of_rivals_that_cost_the_same_the_lower_code_stays() -> None:
