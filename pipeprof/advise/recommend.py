@@ -18,6 +18,7 @@ from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
+from pipeprof.rules.file_reading import FINE
 from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
 from pipeprof.rules.sequential_cause import INSIDE
@@ -30,6 +31,7 @@ MANUAL = {
     "split_map": "Split this function where it first draws at random, and cache between the two maps",
     "place_cache": "Move the cache above the random stages",
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
+    "batch_inside": "Batch inside the interleave, so that it hands over batches",
     "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
     "cast_later": "Cast behind the cache and the batch, or on the device",
     "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
@@ -67,6 +69,7 @@ _REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
 _REASONS = {
     "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
     "repeat_once": "it changes your own loop: one iterator for all epochs",
+    "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
     "parse_batch": "it changes your own function, which then takes many records",
     "split_map": "it changes your own function, which is cut in two",
     "cast_later": "it changes your own functions: the cast leaves one and comes in another, or in the model "
@@ -289,6 +292,11 @@ def _shuffle_quality(finding: Finding) -> Change | None:
     return None if kind is None else Change(kind=kind)
 
 
+def _several_files(finding: Finding) -> Change:
+    """Return an interleave of batches where single elements take longer to hand over than to read."""
+    return Change(kind="interleave" if _evidence(finding, FINE) is None else "batch_inside")
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -306,11 +314,12 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP202": _thread_pool,
     "PP203": _parallel_calls,
     "PP204": _parallel_calls,
-    "PP205": _of_kind("interleave"),
+    "PP205": _several_files,
     "PP206": _of_kind("nondeterministic"),
     "PP207": _of_kind("enable_autotune"),
     "PP208": _fixed_calls,
     "PP209": _of_kind("synchronous"),
+    "PP210": _of_kind("batch_inside"),
     "PP301": _of_kind("prefetch"),
     "PP302": _of_kind("prefetch"),
     "PP303": _of_kind("shrink_prefetch"),

@@ -190,6 +190,15 @@ def _parse_batch(names: Names, _finding: Finding) -> str:
     )
 
 
+def _batch_inside(names: Names, _finding: Finding) -> str:
+    return _lines(
+        "def read(path):",
+        "    return tf.data.TFRecordDataset(path).batch(1000)  # your reader, in batches",
+        f"{names.dataset} = paths.interleave(read, cycle_length=4, num_parallel_calls=4)",
+        f"{names.dataset} = {names.dataset}.rebatch({names.batch})  # or unbatch(), where elements are shuffled",
+    )
+
+
 def _cast_later(names: Names, _finding: Finding) -> str:
     kept = names.traced.widened_from if names.traced is not None else ""
     note = f"# without the cast: {kept} until the batch" if kept else "# without the cast"
@@ -295,6 +304,7 @@ _SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
     "split_map": _split_map,
     "place_cache": _place_cache,
     "repeat_once": _repeat_once,
+    "batch_inside": _batch_inside,
     "parse_batch": _parse_batch,
     "cast_later": _cast_later,
     "shrink_prefetch": _shrink_prefetch,

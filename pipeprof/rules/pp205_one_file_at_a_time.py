@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.analysis.alignment import stem
-from pipeprof.analysis.stage_graph import upstream
+from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding
 from pipeprof.model.profile import ExecutedStage
 from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, parameter, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
+from pipeprof.rules.file_reading import FINE, HAND_OVER_S, is_fine
 from pipeprof.rules.needs import Need
 from pipeprof.rules.room import Room, RoomParameters, describe_room, find_confidence, find_room
 
@@ -61,7 +62,8 @@ class OneFileAtATime(Rule[OneFileParameters]):
         interleave(tf.data.TFRecordDataset, cycle_length=N,
         num_parallel_calls=tf.data.AUTOTUNE), or
         TFRecordDataset(files, num_parallel_reads=N). Give N: left to
-        TensorFlow it is a third of the cores.
+        TensorFlow it is a third of the cores. Small records take longer to
+        hand over than to read: batch inside the interleave, or it is slower.
 
     What that can change:
         Records of several files are mixed: another order, the same elements.
@@ -100,10 +102,17 @@ class OneFileAtATime(Rule[OneFileParameters]):
         here = (
             f"it waits rather than computes, and {at_once:.0f} files could wait at once" if room.waits else describe_room(room)
         )
+        elements = elements_per_step(train, view) or 0.0
+        fine = is_fine(busy_of(view), elements, at_once)
+        how = (
+            f"Its {elements:,.0f} elements take longer to hand over one by one than to read: read several files at once in "
+            "batches, with batch() inside an interleave."
+            if fine
+            else "Read several at once: interleave, or num_parallel_reads, with a number of your own."
+        )
         message = (
             f"{name_stage(view)} reads {count:,} files one after the other, and reading takes {units.duration(busy_of(view))} "
-            f"for each {units.duration(train.step_s)} step; {here}. {say_wait(analysis)}. Read several at once: interleave, or "
-            f"num_parallel_reads, with a number of your own."
+            f"for each {units.duration(train.step_s)} step; {here}. {say_wait(analysis)}. {how}"
         )
         return self.report(
             message,
@@ -116,6 +125,7 @@ class OneFileAtATime(Rule[OneFileParameters]):
                 Evidence(name="busy_s_per_step", value=busy_of(view), unit="s"),
                 Evidence(name="files", value=count, unit="files"),
                 Evidence(name="files_at_once", value=at_once, unit="files"),
+                *((Evidence(name=FINE, value=HAND_OVER_S, unit="s"),) if fine else ()),
             ),
         )
 

@@ -15,7 +15,7 @@ from pipeprof.model.diagnosis import Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, parameter, say_wait
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import busy_of, is_input_bound
-from pipeprof.rules.file_reading import WHOLE_FILES, Reader, describe_files, find_readers, share_saved_from
+from pipeprof.rules.file_reading import WHOLE_FILES, Reader, describe_files, find_readers, is_fine, share_saved_from
 from pipeprof.rules.needs import Need
 from pipeprof.rules.room import Room, RoomParameters, describe_room, find_confidence, find_room
 
@@ -48,7 +48,8 @@ class SingleLargeFile(Rule[SingleFileParameters]):
 
     What to do:
         Write the data as several files of 10 MB or more, better 100 MB, and
-        read them with interleave or num_parallel_reads=tf.data.AUTOTUNE.
+        read them with interleave. Small records take longer to hand over than
+        to read: batch inside the interleave, or it is slower than one reader.
 
     What that can change:
         Records of several files come mixed, in an order that stays the same
@@ -82,11 +83,13 @@ class SingleLargeFile(Rule[SingleFileParameters]):
                 yield self._report_reader(analysis, reader, room, parts, cost)
 
     def _report_reader(self, analysis: Analysis, reader: Reader, room: Room, parts: float, cost: float) -> Finding:
+        fine = is_fine(reader.reading_s or 0.0, reader.elements or 0.0, parts)
+        how = "in batches: batch() inside an interleave" if fine else "with interleave and a number of your own"
         return self.report(
             f"{name_stage(reader.view)} reads {describe_files(reader.files)}, and one file has one reader: "
             f"{units.duration(busy_of(reader.view))} for each {units.duration(reader.pipeline.step_s)} step; "
             f"{describe_room(room)}. {say_wait(analysis)}. Write the data as several files of 10 MB or more and read them at "
-            f"once: num_parallel_reads=tf.data.AUTOTUNE, or interleave.",
+            f"once, {how}.",
             severity=grade(cost),
             confidence=find_confidence(analysis, reader.pipeline, reader.view, room),
             pipeline=reader.pipeline,

@@ -39,6 +39,7 @@ from pipeprof.rules.pp206_ordered_stragglers import OrderedStragglers
 from pipeprof.rules.pp207_autotune_disabled import AutotuneDisabled
 from pipeprof.rules.pp208_autotune_below_best import AutotuneBelowBest
 from pipeprof.rules.pp209_cheap_map_parallelised import CheapMapParallelised
+from pipeprof.rules.pp210_fine_interleave import FineInterleave
 from pipeprof.rules.pp301_no_overlap import NoOverlapAtTheEnd
 from pipeprof.rules.pp302_prefetch_not_last import PrefetchNotLast
 from pipeprof.rules.pp303_oversized_prefetch import OversizedPrefetch
@@ -106,6 +107,7 @@ _RULES: tuple[AnyRule, ...] = (
     AutotuneDisabled,
     AutotuneBelowBest,
     CheapMapParallelised,
+    FineInterleave,
     NoOverlapAtTheEnd,
     PrefetchNotLast,
     OversizedPrefetch,

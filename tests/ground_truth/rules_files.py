@@ -95,11 +95,25 @@ def single_large_file(draw: Draw) -> Loop:
     return feed(dataset.batch(pace.batch).map(tf.size), pace)
 
 
-@case(Kind.PLANTED, silent=("PP702",))
+@case(Kind.HEALTHY, silent=("PP702", "PP210"))
 def large_file_split(draw: Draw) -> Loop:
     content, pace = tiny_records(draw)
     paths = [repeated(draw.folder / f"{part}.tfrecord", content, pace.epoch_elements // 4) for part in range(4)]
-    dataset = tf.data.TFRecordDataset(paths, num_parallel_reads=AUTO)  # PLANTED TFRecordDataset
+    dataset = tf.data.Dataset.from_tensor_slices(paths)
+    in_batches = lambda path: tf.data.TFRecordDataset(path).batch(pace.batch)  # noqa: E731
+    dataset = dataset.interleave(in_batches, cycle_length=4, num_parallel_calls=4).map(tf.size)
+    return for_loop(dataset.prefetch(2), sleeping(3 * pace.batch * TINY_RECORD_S))
+
+
+# --- hand-over ---------------------------------------------------------------------------------------------------
+
+
+@case(Kind.PLANTED, fires=("PP210",), silent=("PP205",))
+def interleave_of_tiny_records(draw: Draw) -> Loop:
+    content, pace = tiny_records(draw)
+    paths = [repeated(draw.folder / f"{part}.tfrecord", content, pace.epoch_elements // 4) for part in range(4)]
+    dataset = tf.data.Dataset.from_tensor_slices(paths)
+    dataset = dataset.interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=4)  # PLANTED interleave
     return feed(dataset.batch(pace.batch).map(tf.size), pace)
 
 

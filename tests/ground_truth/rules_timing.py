@@ -194,7 +194,9 @@ def cost_that_stays(draw: Draw) -> Loop:
 
 def normalized(draw: Draw) -> tuple[Pace, Any, keras.layers.Normalization]:
     """Return a loop, a dear pipeline of rows, and a layer that knows their mean already."""
-    pace = Pace(step_s=draw.number("step, s", 0.01, 0.02), input_s=0.0, batch=draw.choice("batch", [8, 16]), steps=200, epochs=1)
+    pace = Pace(
+        step_s=draw.number("step, s", 0.01, 0.02), input_s=0.0, batch=draw.choice("batch", [8, 16]), steps=200, epochs=1
+    )
     native = burn(draw.number("element, in steps", 0.3, 0.6) * pace.step_s / pace.batch)
     rows = numbers(pace.epoch_elements).map(lambda value: tf.fill([4], native(value)), num_parallel_calls=AUTO)
     return pace, rows.batch(pace.batch), keras.layers.Normalization(mean=[0.0] * 4, variance=[1.0] * 4)

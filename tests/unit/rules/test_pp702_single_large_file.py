@@ -11,9 +11,9 @@ from pipeprof.rules.pp702_single_large_file import SingleFileParameters, SingleL
 from tests.support.builders import Scene, files_of, number, stage
 
 
-def scene(files: int = 1, size: float = 2e8, busy_s: float = 0.036, **numbers: object) -> Scene:
+def scene(files: int = 1, size: float = 2e8, busy_s: float = 0.036, visits: float = 64, **numbers: object) -> Scene:
     """Make a reader of record files, on a machine with three cores to spare."""
-    reader = stage("TFRecordDataset", busy_s, visits=64, line=12, code='tf.data.TFRecordDataset("all.tfrecord")')
+    reader = stage("TFRecordDataset", busy_s, visits=visits, line=12, code='tf.data.TFRecordDataset("all.tfrecord")')
     return Scene(stages=(reader,), files=(files_of("s0", "tfrecord", files, size, record_bytes=1000.0),)).but(**numbers)
 
 
@@ -32,10 +32,19 @@ def test_one_large_file_that_training_waits_for_fires_at_its_reader() -> None:
     assert finding.message == (
         'train.py:12 .TFRecordDataset("all.tfrecord") reads one file of 200 MB, and one file has one reader: 36 ms'
         " for each 40 ms step; 1.1 of 4 cores are in use. Training waits 75 % (71–79 %) of each step. Write the "
-        "data as several files of 10 MB or more and read them at once: num_parallel_reads=tf.data.AUTOTUNE, or "
-        "interleave."
+        "data as several files of 10 MB or more and read them at once, with interleave and a "
+        "number of your own."
     )
     assert number(finding, "readers_possible") == pytest.approx(3.9)
+
+
+@pytest.mark.parametrize(("visits", "in_batches"), [(3300, False), (3400, True)])
+def test_records_that_take_longer_to_hand_over_than_to_read_are_to_be_handed_over_in_batches(
+    visits: float, in_batches: bool
+) -> None:
+    (finding,) = check(scene(visits=visits))  # 36 ms less a share of 1 in 3.9, at 8 us for each
+
+    assert ("in batches: batch() inside an interleave" in finding.message) is in_batches
 
 
 def test_it_leads_to_splitting_by_hand() -> None:

@@ -21,7 +21,7 @@ def test_a_rule_is_found_by_code_and_by_name(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
-        ("PP210", "did you mean PP201 sequential-map?"),
+        ("PP211", "did you mean PP210 fine-interleave?"),
         ("cachable-prefix", "did you mean PP401 cacheable-prefix?"),
         ("nothing like it", "list them with: pipeprof rules"),
     ],
