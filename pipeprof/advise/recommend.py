@@ -30,6 +30,8 @@ MANUAL = {
     "prefetch_to_device": "Send fewer bytes, or copy the next batch to the device while this one is used: prefetch_to_device",
     "split_map": "Split this function where it first draws at random, and cache between the two maps",
     "place_cache": "Move the cache above the random stages",
+    "steps_per_execution": "Put several steps into one call into TensorFlow",
+    "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
     "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
@@ -68,6 +70,8 @@ _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 _REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
 _REASONS = {
     "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
+    "steps_per_execution": "it changes your own loop: callbacks and metrics are called once for several steps",
+    "keep_statistics": "it changes your own model, not the input",
     "repeat_once": "it changes your own loop: one iterator for all epochs",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
     "parse_batch": "it changes your own function, which then takes many records",
@@ -113,12 +117,12 @@ def recommendation_id(change: Change, pipeline_id: str, stage_id: str) -> str:
 def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None:
     maker = _MAKERS.get(finding.code)
     view = next((item for item in analysis.pipelines if item.record.id == finding.pipeline_id), None)
-    if maker is None or view is None or finding.stage_id is None:
+    change = maker(finding) if maker is not None else None
+    if view is None or change is None:
         return None
+    if finding.stage_id is None:  # of the loop, which is the user's own
+        return _manual(change, finding, view) if change.kind in MANUAL else None
     stage = view.stage(finding.stage_id)
-    change = maker(finding)
-    if change is None:
-        return None
     if change.kind == "move_cache" and not _can_move_cache(view, finding):
         change = Change(kind="place_cache")
     if change.kind in MANUAL:
@@ -307,6 +311,7 @@ def _evidence(finding: Finding, name: str) -> float | str | None:
 
 _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP003": _within_limits,
+    "PP103": _of_kind("steps_per_execution"),
     "PP104": _thread_pool,
     "PP106": _bridge,
     "PP108": _of_kind("prefetch_to_device"),
@@ -356,5 +361,7 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP709": _of_kind("materialize"),
     "PP801": _of_kind("materialize"),
     "PP802": _of_kind("move_to_model"),
+    "PP803": _of_kind("keep_statistics"),
     "PP804": _of_kind("data_service"),
+    "PP805": _of_kind("steps_per_execution"),
 }

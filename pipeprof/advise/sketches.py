@@ -43,13 +43,12 @@ def sketch_of(kind: str, finding: Finding, pipeline: PipelineView) -> str:
 
     Args:
         kind: of the change.
-        finding: what led to it.
-        pipeline: whose stage the finding names.
+        finding: what led to it; one without a stage is of the loop.
+        pipeline: what the finding names, or a stage of it.
     """
-    make = _SKETCHES.get(kind)
-    if make is None or finding.stage_id is None:
-        return ""
-    return make(_names(pipeline, pipeline.stage(finding.stage_id)), finding)
+    make, stage_id = _SKETCHES.get(kind), finding.stage_id or pipeline.record.output
+    stage = next((item for item in pipeline.stages if item.id == stage_id), None)
+    return "" if make is None or stage is None else make(_names(pipeline, stage), finding)
 
 
 def _names(pipeline: PipelineView, stage: StageView) -> Names:
@@ -261,6 +260,26 @@ def _repeat_once(names: Names, _finding: Finding) -> str:
     )
 
 
+def _steps_per_execution(names: Names, _finding: Finding) -> str:
+    return _lines(
+        "model.compile(..., steps_per_execution=16)  # Keras; in a loop of your own:",
+        "@tf.function",
+        "def train_steps(batches, count):",
+        "    for _ in tf.range(count):",
+        "        train_step(next(batches))",
+        f"batches = iter({names.dataset})",
+        "train_steps(batches, tf.constant(16))",
+    )
+
+
+def _keep_statistics(_names: Names, _finding: Finding) -> str:
+    return _lines(
+        "# once, after adapt(): np.savez('statistics.npz', mean=layer.mean, variance=layer.variance)",
+        "known = np.load('statistics.npz')",
+        "layer = tf.keras.layers.Normalization(mean=known['mean'], variance=known['variance'])",
+    )
+
+
 def _prefetch_to_device(names: Names, _finding: Finding) -> str:
     return f'{names.dataset} = {names.dataset}.apply(tf.data.experimental.prefetch_to_device("/gpu:0"))  # at the end'
 
@@ -304,6 +323,8 @@ _SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
     "split_map": _split_map,
     "place_cache": _place_cache,
     "repeat_once": _repeat_once,
+    "steps_per_execution": _steps_per_execution,
+    "keep_statistics": _keep_statistics,
     "batch_inside": _batch_inside,
     "parse_batch": _parse_batch,
     "cast_later": _cast_later,

@@ -18,7 +18,7 @@ DECODE = StageFunction(
 )
 
 
-def finding(code: str = "PP501", stage_id: str = "s0") -> Finding:
+def finding(code: str = "PP501", stage_id: str | None = "s0") -> Finding:
     found = {"code": code, "name": "", "message": "", "severity": Severity.LOW, "confidence": Confidence.LOW}
     return Finding(**found, stage_id=stage_id, pipeline_id="p0")
 

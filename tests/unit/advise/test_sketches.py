@@ -44,7 +44,7 @@ def test_what_the_code_does_not_name_gets_a_usual_name() -> None:
     )
 
 
-def test_a_finding_without_a_stage_has_none() -> None:
-    pipeline = Scene(stages=(stage("map"),)).analysis().pipelines[0]
+def test_of_the_loop_the_sketch_speaks_of_the_last_stage() -> None:
+    pipeline = Scene(stages=(stage("map"), stage("prefetch", line=9, code="train.prefetch(2)"))).analysis().pipelines[0]
 
-    assert sketch_of("split_map", finding(stage_id=None), pipeline) == ""  # type: ignore[arg-type]
+    assert "iter(train)" in sketch_of("steps_per_execution", finding(stage_id=None), pipeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeprof.advise.recommend import recommend
 from pipeprof.model.diagnosis import InputBound, Limit, Severity
 from pipeprof.rules.base import Parameters
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
@@ -24,6 +25,13 @@ def test_it_fires_on_a_loop_that_python_limits_with_the_share_of_the_lock() -> N
         "steps into one call, or less Python between them."
     )
     assert number(finding, "lock_held_share") == 0.86
+
+
+def test_it_leads_to_several_steps_in_one_call_by_hand() -> None:
+    (made,) = recommend(BUSY.analysis(), check(BUSY))
+
+    assert (made.change.kind, made.stage_id, made.accepted) == ("steps_per_execution", None, False)
+    assert "steps_per_execution=16" in made.sketch
 
 
 def test_the_cured_twin_whose_step_computes_in_ops_is_silent() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeprof.advise.recommend import recommend
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Finding, Severity
 from pipeprof.model.profile import Role
@@ -40,6 +41,13 @@ def test_a_long_pass_by_adapt_fires() -> None:
         "(steps=n)."
     )
     assert number(finding, "run_share") == pytest.approx(0.2)
+
+
+def test_it_leads_to_statistics_that_are_kept_by_hand() -> None:
+    (made,) = recommend(adapted(6.0), check(adapted(6.0)))
+
+    assert (made.change.kind, made.pipeline_id) == ("keep_statistics", "p1")
+    assert "Normalization(mean=" in made.sketch
 
 
 def test_the_cured_twin_without_a_pass_or_with_a_short_one_is_silent() -> None:
