@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
+from pipeprof.advise.changes.parse_batch import PARSE
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
@@ -30,7 +31,7 @@ from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Finding, Pipeline, Recommendation, Rerun, Run, Safety
 from pipeprof.model.plan import applied_phrase
-from pipeprof.model.profile import TRACED, CallSite, ElementsState, Profile, RerunFacts, TrialRecord, TrialState
+from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, Profile, RerunFacts, TrialRecord, TrialState
 
 _OF_A_RERUN = ("id", "state", "reason", "speedup", "low", "high", "pairs", "baseline_step_s", "candidate_step_s")
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
@@ -172,6 +173,10 @@ def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> 
         sites = _sites(item, view) if view is not None else ()
         if view is not None and SITES_PER_EDIT[item.change.kind] > 1 and _pair(item, view) is None:
             return Patch(diff=None, reason=_NO_PAIR)
+        if view is not None and item.change.kind == PARSE and sites:
+            parse = _function_of(item, view, "parse_call")
+            sites = () if parse is None else sites
+            edits += [] if parse is None else [Edit(change=Change(kind="parse_together"), sites=(parse,))]
         if not sites:
             return Patch(diff=None, reason=_NOT_IN_A_TRACE if analysis.profile.run.ended == TRACED else _NO_SITE)
         edits.append(Edit(change=item.change, sites=sites))
@@ -224,13 +229,19 @@ def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite
     if kind in ONE_FOR_ALL:
         sites = [view.record.call_site]
     elif kind == INSIDE:
-        function = stage.written.function if stage.written is not None else None
-        sites = [None if function is None else function.inner_map]
+        sites = [_function_of(recommendation, view, "inner_map")]
     elif SITES_PER_EDIT[kind] > 1:
         pair = _pair(recommendation, view)
         sites = [] if pair is None else [item.stage.call_site for item in pair]
     known = [site for site in sites if site is not None]
     return tuple(known) if len(known) == len(sites) else ()
+
+
+def _function_of(recommendation: Recommendation, view: PipelineView, name: str) -> CallSite | None:
+    """Return a call inside the function of the recommendation's stage, None where it is not known."""
+    written = view.stage(recommendation.stage_id or "").written
+    site = getattr(written.function, name) if written is not None and written.function is not None else None
+    return site if isinstance(site, CallSite) else None
 
 
 def _pair(recommendation: Recommendation, view: PipelineView) -> tuple[StageView, StageView] | None:

@@ -24,7 +24,7 @@ from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, s
 from pipeprof.model.profile import RunInfo, StageFunction
 
 _BY_SOURCE = "pipeprof fix changes the source instead"
-_NOT_HERE = {"vectorize": "it would trace your function a second time"}
+_NOT_HERE = dict.fromkeys(("vectorize", "parse_batch"), "it would trace your function a second time")
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them
 _READY = "ready_input"  # no change that is proposed: it measures what the fastest input would give
 

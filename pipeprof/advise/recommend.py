@@ -21,6 +21,7 @@ from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialStat
 from pipeprof.rules.file_reading import FINE
 from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
+from pipeprof.rules.pp602_parse_single import PARSER
 from pipeprof.rules.sequential_cause import INSIDE
 
 MANUAL = {
@@ -34,7 +35,7 @@ MANUAL = {
     "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
-    "parse_batch": "Batch before parsing, and parse with tf.io.parse_example",
+    "parse_by_hand": "Batch before parsing, and parse with tf.io.parse_example",
     "cast_later": "Cast behind the cache and the batch, or on the device",
     "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
     "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
@@ -74,7 +75,7 @@ _REASONS = {
     "keep_statistics": "it changes your own model, not the input",
     "repeat_once": "it changes your own loop: one iterator for all epochs",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
-    "parse_batch": "it changes your own function, which then takes many records",
+    "parse_by_hand": "it changes your own function, which then takes many records",
     "split_map": "it changes your own function, which is cut in two",
     "cast_later": "it changes your own functions: the cast leaves one and comes in another, or in the model "
     "(tf.keras.layers.Rescaling)",
@@ -247,6 +248,12 @@ def _vectorize(finding: Finding) -> Change:
     return Change(kind="vectorize" if _evidence(finding, BY_HAND) is None else "rewrite_for_batches")
 
 
+def _parse_batch(finding: Finding) -> Change:
+    """Return work to be done by hand where the rest of the function is not proven to mean the same on a batch."""
+    kinds = {"example": "parse_batch", "csv": "vectorize"}  # decode_csv takes any number of lines as it is
+    return Change(kind=kinds.get(str(_evidence(finding, PARSER)), "parse_by_hand"))
+
+
 def _within_limits(finding: Finding) -> Change | None:
     """Return a bound for buffers where the memory limit is what is exceeded, else threads within the CPU quota."""
     budget = next((item for item in finding.evidence if item.name == "ram_budget_bytes"), None)
@@ -339,7 +346,7 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP502": _python_latency,
     "PP503": _of_kind("replace_python"),
     "PP601": _vectorize,
-    "PP602": _of_kind("parse_batch"),
+    "PP602": _parse_batch,
     "PP603": _of_kind("filter_earlier"),
     "PP604": _of_kind("skip_earlier"),
     "PP605": _of_kind("shuffle_earlier"),

@@ -326,7 +326,7 @@ _SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
     "steps_per_execution": _steps_per_execution,
     "keep_statistics": _keep_statistics,
     "batch_inside": _batch_inside,
-    "parse_batch": _parse_batch,
+    "parse_by_hand": _parse_batch,
     "cast_later": _cast_later,
     "shrink_prefetch": _shrink_prefetch,
     "synchronous": _synchronous,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeprof.advise.edits.document import Document
     from pipeprof.advise.edits.verify import Rewrite
 
-_SWAPS = {"vectorize": 2, "skip_earlier": 2, "shuffle_earlier": 2, "move_cache": 2}
+_SWAPS = {"vectorize": 2, "parse_batch": 2, "skip_earlier": 2, "shuffle_earlier": 2, "move_cache": 2}
 SITES_PER_EDIT = {
     "prefetch": 1,
     "parallel_calls": 1,
@@ -36,6 +36,7 @@ SITES_PER_EDIT = {
     "nondeterministic": 1,
     "enable_autotune": 1,
     "limit_memory": 1,
+    "parse_together": 1,  # the other half of parse_batch
     **_SWAPS,
 }
 """Kinds of change that can be written as source, in the order in which they are made, and the calls each needs."""

@@ -163,6 +163,7 @@ EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
         "cache": cache,
         "move_cache": move_cache,
         "vectorize": vectorize,
+        "parse_batch": vectorize,
         "filter_earlier": filter_earlier,
         "skip_earlier": skip_earlier,
         "shuffle_earlier": shuffle_earlier,

@@ -165,17 +165,33 @@ def _has_inner_axis(operation: Any, batched: set[str]) -> bool:
     return _only(operation, batched, 0) and operation.inputs[0].shape.rank >= 1
 
 
+def _parses_dense(operation: Any, batched: set[str]) -> bool:
+    """Rule of ParseExampleV2: of a scalar or of a vector of records, into dense features whose shapes are all known."""
+    from tensorflow.python.framework.tensor_shape import TensorShape
+
+    is_dense = operation.get_attr("num_sparse") == 0 and not operation.get_attr("ragged_value_types")
+    shapes = operation.get_attr("dense_shapes")
+    return _only(operation, batched, 0) and is_dense and all(TensorShape(shape).is_fully_defined() for shape in shapes)
+
+
+def _reads_fields(operation: Any, batched: set[str]) -> bool:
+    """Rule of DecodeCSV, which reads any tensor of lines."""
+    return _only(operation, batched, 0)
+
+
 _SPECIAL: Mapping[str, Callable[[Any, set[str]], bool]] = {
     "ArgMax": _axis_input,
     "ArgMin": _axis_input,
     "ConcatV2": _joins_at_the_end,
     "Cumprod": _axis_input,
     "Cumsum": _axis_input,
+    "DecodeCSV": _reads_fields,
     "ExpandDims": _axis_input,
     "GatherV2": _looks_up,
     "LookupTableFindV2": _finds_key,
     "OneHot": _one_hot_at_the_end,
     "Pack": _packs_at_the_end,
+    "ParseExampleV2": _parses_dense,
     "ReverseV2": _axis_input,
     "Softmax": _has_inner_axis,
     "Squeeze": _squeezes_at_the_end,

@@ -82,7 +82,8 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
         has_op_seed=any(_has_seed(node) for node in nodes),
         python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
-        inner_map=_inner_map(wrappers, site),
+        parse_call=_call_of(wrappers, "ParseExampleV2", "parse_single_example", site),
+        inner_map=_call_of(wrappers, "MapDataset", "map", site),
         op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
         **({} if flow is None else asdict(flow)),
@@ -106,14 +107,14 @@ def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
     return found
 
 
-def _inner_map(wrappers: Sequence[Any], site: CallSite | None) -> CallSite | None:
-    """Return the call of the one map that a function builds without saying how many of its calls run at once."""
-    found = [op for wrapper in wrappers for op in wrapper.function.graph.get_operations() if op.type == "MapDataset"]
+def _call_of(wrappers: Sequence[Any], op_type: str, method: str, site: CallSite | None) -> CallSite | None:
+    """Return the user's call of a method by which a function makes its only op of a type."""
+    found = [op for wrapper in wrappers for op in wrapper.function.graph.get_operations() if op.type == op_type]
     try:
         frames = [frame for frame in (found[0].traceback or ()) if kind_of_file(frame.filename) == "user"] if found else []
     except Exception:  # noqa: BLE001 - private to TensorFlow: without it there is no line
         return None
-    return call_on_line(frames[-1].filename, frames[-1].lineno, "map", site) if len(found) == 1 and frames else None
+    return call_on_line(frames[-1].filename, frames[-1].lineno, method, site) if len(found) == 1 and frames else None
 
 
 def _single_draws(wrappers: Sequence[Any], drawn: Sequence[str]) -> tuple[str, ...]:

@@ -154,6 +154,7 @@ class StageFunction:
     has_op_seed: bool = False
     python_tokens: tuple[str, ...] = ()
     inner_datasets: tuple[str, ...] = ()  # dataset ops built inside (interleave, flat_map)
+    parse_call: CallSite | None = None  # of the one parse_single_example in it
     inner_map: CallSite | None = None  # of the one map built inside that is not parallel by its own argument
     op_lines: dict[str, str] = field(default_factory=dict)  # type of op -> "file:line" where the user's code makes the first
     not_elementwise: str | None = None  # why a call on a batch is not proven to give the results one by one; "": it is

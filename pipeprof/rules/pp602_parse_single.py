@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
-from pipeprof.analysis.stage_graph import elements_per_step, upstream
+from pipeprof.analysis.stage_graph import elements_per_step, neighbours, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.batched_form import PARSERS, has_batched_form, parses_records, share_of_hand_over
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
+from pipeprof.rules.pp601_map_before_batch import BY_HAND
 from pipeprof.rules.reordering import walk_on
 
+PARSER = "parser"  # the evidence that the map could parse a batch where it stands
 _BETWEEN = frozenset({"map", "shuffle", "repeat", "prefetch", "cache", "take", "skip"})
 _BATCHES = frozenset({"batch", "padded_batch", "ragged_batch"})
 _IN_BATCHES = {"DecodeCSV": "tf.io.decode_csv on the batch of lines", "ParseSequence": "tf.io.parse_sequence_example"}
@@ -115,8 +117,20 @@ class ParseSingle(Rule[ParseSingleParameters]):
                 Evidence(name="busy_s_per_element", value=element_s, unit="s"),
                 Evidence(name="records_per_step", value=visits, unit="records", threshold=params.min_elements),
                 Evidence(name="busy_s_per_step", value=busy_of(view), unit="s"),
+                *_form(train, view),
             ),
         )
+
+
+def _form(train: PipelineView, view: StageView) -> tuple[Evidence, ...]:
+    """Return what parses where the call could take a batch as it stands, else why it must be rewritten first."""
+    function = view.written.function if view.written is not None else None
+    pair = neighbours(train, view.id)
+    if pair is None or pair[1].stage.op != "batch":
+        return (Evidence(name=BY_HAND, value="other stages stand between it and the batch"),)
+    if function is None or function.not_elementwise != "":
+        return (Evidence(name=BY_HAND, value=(function.not_elementwise if function is not None else None) or "not known"),)
+    return (Evidence(name=PARSER, value="csv" if "DecodeCSV" in function.op_types else "example"),)
 
 
 def _parses_single(view: StageView) -> bool:

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.tf
 _SAFE = {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING}
 
 
-def _vectorize(dataset) -> tuple[Replayable, Replayable]:
+def _vectorize(dataset, kind: str = "vectorize") -> tuple[Replayable, Replayable]:
     original = Replayable.of(dataset)
     tree = DatasetRegistry().read_tree(dataset)
     names = match_stages(original.graph, tree.stages, tree.output)
     stage = [stage for stage in tree.stages if stage.op == "map"][-1]
-    return original, find_change("vectorize").rewrite(original, names, stage.id, {})
+    return original, find_change(kind).rewrite(original, names, stage.id, {})
 
 
 def _images(count: int = 13):
@@ -150,6 +150,83 @@ def test_parsing_single_records_is_refused_with_its_own_remedy():
 
     with pytest.raises(TrialError, match="parse_example"):
         _vectorize(parsed.batch(2))
+
+
+def _records(count: int = 13):
+    def record(number: int) -> bytes:
+        features = {
+            "a": tf.train.Feature(int64_list=tf.train.Int64List(value=[number])),
+            "b": tf.train.Feature(float_list=tf.train.FloatList(value=[number / 7, number / 3, 1.0])),
+            "c": tf.train.Feature(int64_list=tf.train.Int64List(value=range(number % 4))),
+        }
+        return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+    return tf.data.Dataset.from_tensor_slices([record(number) for number in range(count)])
+
+
+_DENSE = {"a": tf.io.FixedLenFeature([], tf.int64), "b": tf.io.FixedLenFeature([3], tf.float32)}
+
+
+def _halves(record):
+    row = tf.io.parse_single_example(record, _DENSE)
+    return {"a": tf.cast(row["a"], tf.float32) / 2, "b": tf.reduce_sum(row["b"], axis=-1)}
+
+
+@pytest.mark.parametrize("parallel", [None, 2])
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_parser_of_dense_features_parses_whole_batches(parallel, drop):
+    dataset = _records().map(_halves, num_parallel_calls=parallel).batch(4, drop_remainder=drop)
+
+    original, changed = _vectorize(dataset, "parse_batch")
+
+    assert compare(original, changed, limit_elements=20, epochs=2, time_budget_s=30.0).state in _SAFE
+    ops = [node.op for node in changed.graph.node]
+    assert ops.index("BatchDatasetV2") >= 0
+    assert changed.load().element_spec == dataset.element_spec
+
+
+def test_the_edited_parser_still_takes_a_single_record():
+    (record,) = _records(1)
+    one, many = (parse(record, _DENSE) for parse in (tf.io.parse_single_example, tf.io.parse_example))
+
+    assert {name: value.numpy().tolist() for name, value in one.items()} == {
+        name: value.numpy().tolist() for name, value in many.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda item: tf.io.parse_single_example(item, {"c": tf.io.VarLenFeature(tf.int64)}), "ParseExampleV2 is not known"),
+        (
+            lambda item: tf.io.parse_single_example(
+                item, {"c": tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)}
+            ),
+            "ParseExampleV2 is not known",
+        ),
+        (lambda item: tf.reduce_sum(tf.io.parse_single_example(item, _DENSE)["b"]), "Sum is not known"),
+        (lambda item: _halves(item)["a"] + tf.random.uniform([]), "draws random numbers"),
+    ],
+)
+def test_what_a_parser_does_beside_is_refused_with_the_reason(function, reason):
+    with pytest.raises(TrialError, match=reason):
+        _vectorize(_records().map(function).batch(4), "parse_batch")
+
+
+def test_single_records_are_checked_again_once_it_is_made():
+    _vectorize(_records().map(_halves).batch(4), "parse_batch")
+
+    with pytest.raises(ValueError, match="must be a scalar"):
+        tf.io.parse_single_example(tf.constant(["", ""]), _DENSE)
+
+
+def test_lines_of_a_table_are_decoded_in_batches_as_they_are():
+    lines = tf.data.Dataset.from_tensor_slices([f"{number},{number / 3:.4f}" for number in range(13)])
+    dataset = lines.map(lambda line: tf.io.decode_csv(line, [0, 0.0])).batch(4)
+
+    original, changed = _vectorize(dataset)
+
+    assert compare(original, changed, limit_elements=20, epochs=1, time_budget_s=30.0).state in _SAFE
 
 
 def test_a_map_without_a_batch_behind_it_is_refused():

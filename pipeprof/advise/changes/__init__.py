@@ -14,6 +14,7 @@ from pipeprof.advise.changes.move_cache import MoveCache
 from pipeprof.advise.changes.nondeterministic import Nondeterministic
 from pipeprof.advise.changes.parallel_calls import ParallelCalls
 from pipeprof.advise.changes.parallel_inside import ParallelInside
+from pipeprof.advise.changes.parse_batch import ParseBatch
 from pipeprof.advise.changes.prefetch import Prefetch
 from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
 from pipeprof.advise.changes.skip_earlier import SkipEarlier
@@ -31,6 +32,7 @@ _ALL: tuple[ChangeKind, ...] = (
     Cache(),
     MoveCache(),
     Vectorize(),
+    ParseBatch(),
     FilterEarlier(),
     SkipEarlier(),
     ShuffleEarlier(),

@@ -29,9 +29,7 @@ _MAPS = frozenset({"MapDataset", "ParallelMapDataset", "ParallelMapDatasetV2"})
 _BATCHES = frozenset({"BatchDatasetV2", "ParallelBatchDataset"})
 _CHECKED_ELEMENTS = 7
 _CHECKED_BATCHES = (1, 2, 3)  # 7 elements make a short last batch of 2s and of 3s
-_PARSERS = frozenset(
-    {"ParseExampleV2", "ParseSingleExample", "ParseSequenceExampleV2", "ParseSingleSequenceExample", "DecodeCSV"}
-)
+_PARSERS = frozenset({"ParseExampleV2", "ParseSingleExample", "ParseSequenceExampleV2", "ParseSingleSequenceExample"})
 
 
 class Vectorize:
@@ -39,6 +37,7 @@ class Vectorize:
 
     kind = "vectorize"
     freezes = False
+    parses = False  # whether the function may parse records, one at a time as it is written
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
         """Return the cure and its effect."""
@@ -66,7 +65,7 @@ class Vectorize:
         """
         graph = replayable.copy_graph()
         site = _find_site(replayable, graph, find_node(graph, node_names, stage_id))
-        _refuse_function(graph, site)
+        _refuse_function(graph, site, parses=self.parses)
         few = _few_records(replayable, site)
         if not _compare_on_elements(few, site) and not _compare_on_elements(replayable, site):
             raise TrialError("there is no element to compare the function on")
@@ -118,14 +117,14 @@ def _find_site(replayable: Replayable, graph: Any, node: Any) -> _Site:
     return _Site(node, readers[0], graphs.node_name(node.input[0]), python_map, size, drop)
 
 
-def _refuse_function(graph: Any, site: _Site) -> None:
+def _refuse_function(graph: Any, site: _Site, *, parses: bool) -> None:
     ops = {node.op for function in graphs.reachable_functions(graph, [site.map_node]).values() for node in function.node_def}
     if any(is_random(op) for op in ops):
         raise TrialError("the function draws random numbers: a batch would share one draw")
     if ops & PYTHON_OPS:
         raise TrialError("the function calls Python, which would get a whole batch")
     parsers = sorted(ops & _PARSERS)
-    if parsers:
+    if parsers and not parses:
         raise TrialError(
             "the function parses one record at a time; tf.io.parse_example behind the batch parses them together (parse_batch)"
         )
@@ -156,7 +155,7 @@ def _compare_on_elements(replayable: Replayable, site: _Site) -> bool:
 
 
 def _call_on_batches(batches: Any, site: _Site) -> Any:
-    """Trace the user's function on batches, as the edited source would."""
+    """Trace the user's function on batches, as the edited source would; see ``parse_batch`` for what parses records."""
     try:
         return batches.map(site.function, num_parallel_calls=site.calls)
     except Exception as error:  # whatever the user's function raises: it takes no batch

@@ -118,7 +118,9 @@ def test_every_title_is_a_short_imperative(kind):
         "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read"
     }  # fmt: skip
     assert len(title) <= 90
-    assert ("map(decode)" in title) is (kind in {"parallel_calls", "parallel_inside", "cache", "vectorize", "interleave"})
+    assert ("map(decode)" in title) is (
+        kind in {"parallel_calls", "parallel_inside", "cache", "vectorize", "parse_batch", "interleave"}
+    )
 
 
 def test_the_kinds_can_be_asked_without_loading_tensorflow():

@@ -25,7 +25,7 @@ def test_every_change_by_hand_has_lines_of_python(kind: str, code: str, op: str)
 
 
 def test_it_speaks_of_the_users_own_names_and_numbers() -> None:
-    assert sketch("parse_batch") == (
+    assert sketch("parse_by_hand") == (
         "def decode(records):  # 32 records at once\n"
         "    return tf.io.parse_example(records, features)\n"
         "rows = rows.batch(32).map(decode, num_parallel_calls=tf.data.AUTOTUNE)"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeprof.advise.recommend import recommend
 from pipeprof.model.diagnosis import Confidence, Severity
+from pipeprof.model.profile import StageFunction
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp602_parse_single import ParseSingle, ParseSingleParameters
 from tests.support.builders import Scene, StageSpec, function, number, random_function, stage
@@ -107,6 +110,27 @@ def test_it_is_the_one_finding_on_the_stage_and_leads_to_a_change() -> None:
 
     assert [item.code for item in findings] == ["PP602"]
     assert [item.change.kind for item in recommend(analysis, findings)] == ["parse_batch"]
+
+
+@pytest.mark.parametrize(
+    ("made_of", "between", "kind"),
+    [
+        (function("ParseExampleV2"), (), "parse_batch"),
+        (function("DecodeCSV"), (), "vectorize"),
+        (replace(function("ParseExampleV2"), not_elementwise="Reshape is not known"), (), "parse_by_hand"),
+        (function("ParseExampleV2"), (stage("shuffle"),), "parse_by_hand"),
+    ],
+)
+def test_what_is_proven_to_parse_a_batch_where_it_stands_is_tried_and_the_rest_is_sketched(
+    made_of: StageFunction, between: tuple[StageSpec, ...], kind: str
+) -> None:
+    reader = stage("map", 0.036, visits=COUNT, tensors=21, function=made_of, line=5, code="ds.map(parse)")
+    given = scene(SOURCE, reader, *between, BATCH)
+
+    (made,) = recommend(given.analysis(), check(given))
+
+    assert made.change.kind == kind
+    assert bool(made.sketch) is (kind == "parse_by_hand")
 
 
 def test_a_pipeline_that_keeps_up_is_silent() -> None:
