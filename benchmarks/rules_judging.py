@@ -23,14 +23,16 @@ OF_A_PREFIX = {"PP401", "PP801"}
 
 _PAGE = """# How good is each rule?
 
-{runs} runs of {cases} programs with a known problem, none, or one that is cured (`tests/ground_truth`). Each rule is run on
-every one of them. *Must fire* counts the runs of cases that plant the rule's own problem, *found* those in which it named the
-marked call. *False* counts runs in which it reported something, above the severity info, that nobody planted: on another call
-than the marked one, in a healthy or misleading program, or in the cured twin of its own case. A report at the marked call of
-another rule's case is a second opinion and counts neither way; nor does one that a program is known to have a reason for
-beside what it plants (many short epochs, GZIP files whose reading was cured). Rules on the run as a whole (PP001 to PP107, in
-part) are judged on their own cases only, since any run may be short, noisy or without a GPU; whether the verdict is right is
-in [accuracy.md](accuracy.md). `make benchmark-rules` made this page.
+{runs} runs of {cases} programs with a known problem, none, or one that is cured (`tests/ground_truth`), costs and sizes
+drawn from {seeds}. Each rule is run on every one of them. *Must fire* counts the runs of cases that plant the rule's own
+problem, *found* those in which it named the marked call. *False* counts runs in which it reported something, above the
+severity info, that nobody planted: on another call than the marked one, in a healthy or misleading program, or in the cured
+twin of its own case. A report at the marked call of another rule's case is a second opinion and counts neither way; nor
+does one that a program is known to have a reason for beside what it plants (many short epochs, GZIP files whose reading was
+cured, a second slow map, one large file). Rules on the run as a whole (PP001 to PP107, in part) are judged on their own
+cases only, since any run may be short, noisy or without a GPU; whether the verdict is right is in
+[accuracy.md](../accuracy.md). `make benchmark-rules` made this page. A rule is *stable* that found all its problems here
+and reported nothing else.
 
 | rule | name | status | cases | must fire | found | false | precision | recall |
 |---|---|---|---|---|---|---|---|---|
@@ -176,9 +178,11 @@ def table(judged: tuple[Sequence[Observation], list[Score]]) -> str:
         for score in scores
         if score.rule.code in STAND_IN
     ]
+    seeds = sorted({str(item.seed) for item in seen})
     misses = [f"- {score.rule.code}: {miss}" for score in scores for miss in score.misses]
     return _PAGE.format(
         runs=len(seen),
+        seeds=f"the {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}",
         cases=len({item.case for item in seen}),
         rows="\n".join(rows),
         misses="\n".join(misses) or "None.",

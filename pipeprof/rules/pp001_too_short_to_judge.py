@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeprof.analysis.grading import MAX_WIDTH, MIN_STEPS, MIN_WALL_S, describe_shortcomings, find_shortcomings, lasted_s
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, InputBound, Severity
-from pipeprof.rules.base import Parameters, Rule, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, parameter
 from pipeprof.rules.needs import Need
 
 
@@ -60,6 +60,7 @@ class TooShortToJudge(Rule[TooShortParameters]):
 
     code = "PP001"
     name = "too-short-to-judge"
+    status = Status.STABLE
     needs = (Need.TRAINING,)
     parameters = TooShortParameters
 

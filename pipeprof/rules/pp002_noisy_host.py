@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.cores import delay_behind_others_s, system_cpu_share, used_cores
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import Parameters, Rule, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, parameter
 from pipeprof.rules.needs import Need
 
 
@@ -70,6 +70,7 @@ class NoisyHost(Rule[NoisyHostParameters]):
 
     code = "PP002"
     name = "noisy-host"
+    status = Status.STABLE
     needs = (Need.HOST_LOAD,)
     parameters = NoisyHostParameters
 

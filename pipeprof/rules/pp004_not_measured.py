@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import GpuSeries
-from pipeprof.rules.base import Parameters, Rule, name_place, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, name_place, parameter
 
 # (words of a problem, how to get what is missing); the first that matches is said.
 _REMEDIES = (
@@ -69,6 +69,7 @@ class NotMeasured(Rule[NotMeasuredParameters]):
 
     code = "PP004"
     name = "not-measured"
+    status = Status.STABLE
     parameters = NotMeasuredParameters
 
     def check(self, analysis: Analysis, params: NotMeasuredParameters) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.sources import DISAGREE_FACTOR, SourcePair, compare_sources
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import Parameters, Rule, name_stage, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.needs import Need
 
 
@@ -58,6 +58,7 @@ class SourcesDisagree(Rule[SourcesDisagreeParameters]):
 
     code = "PP005"
     name = "sources-disagree"
+    status = Status.STABLE
     needs = (Need.PIPELINES, Need.TWO_SOURCES)
     parameters = SourcesDisagreeParameters
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Evidence, Finding, InputBound, Severity, Verdict
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, name_stage
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, describe_wait, name_stage
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
 
@@ -52,6 +52,7 @@ class InputIsTheLimit(Rule[Parameters]):
 
     code = "PP101"
     name = "input-bound"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Evidence, Finding, Limit, Severity
-from pipeprof.rules.base import Parameters, Rule, describe_wait
+from pipeprof.rules.base import Parameters, Rule, Status, describe_wait
 from pipeprof.rules.needs import Need
 
 _LARGE = 10.0  # beyond it the exact headroom says nothing more
@@ -51,6 +51,7 @@ class ComputeIsTheLimit(Rule[Parameters]):
 
     code = "PP102"
     name = "compute-bound"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -15,7 +15,7 @@ from pipeprof.analysis.cores import granted_cores, pool_threads, used_cores
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.model.profile import Control
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, describe_wait, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, describe_wait, grade, name_stage, parameter
 from pipeprof.rules.cost import busy_of
 from pipeprof.rules.needs import Need
 
@@ -71,6 +71,7 @@ class CpuContention(Rule[ContentionParameters]):
 
     code = "PP104"
     name = "cpu-contention"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS, Need.CONTROL, Need.PROCESS_CPU)
     parameters = ContentionParameters
 

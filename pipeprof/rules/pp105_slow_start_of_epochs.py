@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding, Steps
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.epoch_edges import is_rebuilding, share_of_edges
 from pipeprof.rules.needs import Need
@@ -70,6 +70,7 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
 
     code = "PP105"
     name = "slow-start-of-epochs"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS)
     parameters = SlowStartParameters
 

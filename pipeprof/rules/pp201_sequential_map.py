@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait
+from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import is_autotune_off
@@ -67,6 +67,7 @@ class SequentialMap(Rule[RoomParameters]):
 
     code = "PP201"
     name = "sequential-map"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP601", "PP602")
     parameters = RoomParameters

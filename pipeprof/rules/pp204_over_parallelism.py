@@ -14,7 +14,7 @@ from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.cores import pool_threads
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Rule, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Rule, Status, name_stage, parameter, weakest
 from pipeprof.rules.held import Held, HeldParameters, find_held, is_memory_short
 from pipeprof.rules.needs import Need
 
@@ -64,6 +64,7 @@ class OverParallelism(Rule[OverParallelismParameters]):
 
     code = "PP204"
     name = "over-parallelism"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
     parameters = OverParallelismParameters
 

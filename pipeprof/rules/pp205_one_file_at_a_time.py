@@ -15,7 +15,7 @@ from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding
 from pipeprof.model.profile import ExecutedStage
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, parameter, say_wait
+from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, parameter, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.file_reading import FINE, HAND_OVER_S, is_fine
 from pipeprof.rules.needs import Need
@@ -76,6 +76,7 @@ class OneFileAtATime(Rule[OneFileParameters]):
 
     code = "PP205"
     name = "one-file-at-a-time"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP201",)
     parameters = OneFileParameters

@@ -15,7 +15,7 @@ from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import CONSUMER_SEGMENT, busy_of, effective_slots, is_input_bound, segment_of, segment_s, share_between
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import boundary_s, has_free_core, held_behind, own_thread_s, slowest_other_s
@@ -75,6 +75,7 @@ class OrderedStragglers(Rule[StragglersParameters]):
 
     code = "PP206"
     name = "ordered-stragglers"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     parameters = StragglersParameters
 

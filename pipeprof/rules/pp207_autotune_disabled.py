@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cost import CONSUMER_SEGMENT, busy_of, is_input_bound, segment_s, share_between
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import has_free_core, is_autotune_off, last_executed, own_thread_s, slowest_other_s
@@ -66,6 +66,7 @@ class AutotuneDisabled(Rule[RoomParameters]):
 
     code = "PP207"
     name = "autotune-disabled"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = RoomParameters
 

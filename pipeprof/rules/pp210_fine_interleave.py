@@ -14,7 +14,7 @@ from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_between
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import boundary_s
@@ -73,6 +73,7 @@ class FineInterleave(Rule[FineInterleaveParameters]):
 
     code = "PP210"
     name = "fine-interleave"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP205",)
     parameters = FineInterleaveParameters

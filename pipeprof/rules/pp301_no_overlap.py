@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import Rule, grade, name_stage, say_wait, weakest
+from pipeprof.rules.base import Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import NoOverlap, OverlapParameters, evidence_of, find_no_overlap, is_autotune_off, middle_prefetch
@@ -56,6 +56,7 @@ class NoOverlapAtTheEnd(Rule[OverlapParameters]):
 
     code = "PP301"
     name = "no-overlap"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     parameters = OverlapParameters
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import Rule, grade, name_place, name_stage, say_wait, weakest
+from pipeprof.rules.base import Rule, Status, grade, name_place, name_stage, say_wait, weakest
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import NoOverlap, OverlapParameters, evidence_of, find_no_overlap, is_autotune_off, middle_prefetch
@@ -53,6 +53,7 @@ class PrefetchNotLast(Rule[OverlapParameters]):
 
     code = "PP302"
     name = "prefetch-not-last"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     parameters = OverlapParameters
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cache_point import count_objects, count_passes, find_disproved
 from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, free_bytes
 from pipeprof.rules.cost import busy_of, is_input_bound
@@ -67,6 +67,7 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
 
     code = "PP401"
     name = "cacheable-prefix"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
     parameters = CacheablePrefixParameters
 

@@ -12,7 +12,7 @@ from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import Role
-from pipeprof.rules.base import Parameters, Rule, name_stage
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.cache_point import count_objects, count_passes, is_repeated
 from pipeprof.rules.freshness import CACHE_OPS, Difference, judge_freshness, reshuffles
 from pipeprof.rules.needs import Need
@@ -58,6 +58,7 @@ class FrozenRandomness(Rule[Parameters]):
 
     code = "PP402"
     name = "frozen-randomness"
+    status = Status.STABLE
     needs = (Need.PIPELINES,)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

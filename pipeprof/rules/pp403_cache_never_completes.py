@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cache_point import count_objects, count_passes
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
 from pipeprof.rules.needs import Need
@@ -62,6 +62,7 @@ class CacheNeverCompletes(Rule[NeverCompletesParameters]):
 
     code = "PP403"
     name = "cache-never-completes"
+    status = Status.STABLE
     needs = (Need.PIPELINES, Need.COUNTERS)
     parameters = NeverCompletesParameters
 

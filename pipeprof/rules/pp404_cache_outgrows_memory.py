@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import Parameters, Rule, name_stage, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import StoredSize, measure_stored, reads_everything
 from pipeprof.rules.memory_room import TENSOR_OVERHEAD_BYTES, held_bytes, memory_limit, tensors_of
 from pipeprof.rules.needs import Need
@@ -84,6 +84,7 @@ class CacheOutgrowsMemory(Rule[OutgrowsMemoryParameters]):
 
     code = "PP404"
     name = "cache-outgrows-memory"
+    status = Status.STABLE
     needs = (Need.PIPELINES, Need.MEMORY)
     parameters = OutgrowsMemoryParameters
 

@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import Parameters, Rule, name_stage, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import measure_element
 from pipeprof.rules.cost import busy_of
 from pipeprof.rules.memory_room import TENSOR_OVERHEAD_BYTES, held_bytes, held_elements, memory_limit, tensors_of
@@ -78,6 +78,7 @@ class ShuffleMemory(Rule[ShuffleMemoryParameters]):
 
     code = "PP405"
     name = "shuffle-memory"
+    status = Status.STABLE
     needs = (Need.PIPELINES, Need.MEMORY)
     parameters = ShuffleMemoryParameters
 

@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_point import count_passes, is_repeated
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.freshness import Difference, judge_freshness
@@ -68,6 +68,7 @@ class CacheableInside(Rule[CacheableInsideParameters]):
 
     code = "PP407"
     name = "cacheable-inside"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = CacheableInsideParameters
 

@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.cores import pool_threads
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
 from pipeprof.rules.python_work import COMPUTES_SHARE, GENERATOR_OPS, find_python_calls, python_cpu_share, waits_in_python
@@ -77,6 +77,7 @@ class PythonLatency(Rule[PythonLatencyParameters]):
 
     code = "PP502"
     name = "python-latency"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.PYTHON_CALLS)
     rivals = ("PP201", "PP202")
     parameters = PythonLatencyParameters

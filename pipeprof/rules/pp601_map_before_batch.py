@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import consumer_of, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.batched_form import has_batched_form, parses_records, share_of_hand_over
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
@@ -76,6 +76,7 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
 
     code = "PP601"
     name = "map-before-batch"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP201",)
     parameters = MapBeforeBatchParameters

@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
 from pipeprof.rules.reordering import input_of, share_saved_by, walk_back
@@ -74,6 +74,7 @@ class FilterLate(Rule[FilterLateParameters]):
 
     code = "PP603"
     name = "filter-late"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = FilterLateParameters
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.needs import Need
 from pipeprof.rules.reordering import ONE_TO_ONE, held_bytes, held_elements, input_of, seconds_to_make, walk_back
 
@@ -67,6 +67,7 @@ class ShuffleLate(Rule[ShuffleLateParameters]):
 
     code = "PP605"
     name = "shuffle-late"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.COUNTERS)
     rivals = ("PP105", "PP405")
     parameters = ShuffleLateParameters

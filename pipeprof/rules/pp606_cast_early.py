@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, weakest
 from pipeprof.rules.cache_point import measure_stored
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
@@ -72,6 +72,7 @@ class CastEarly(Rule[CastEarlyParameters]):
 
     code = "PP606"
     name = "cast-early"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.COUNTERS)
     parameters = CastEarlyParameters
 

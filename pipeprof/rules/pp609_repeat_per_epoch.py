@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cache_point import differs_by_object
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.epoch_edges import is_rebuilding, share_of_edges
@@ -65,6 +65,7 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
 
     code = "PP609"
     name = "repeat-per-epoch"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS)
     parameters = RepeatPerEpochParameters
 

@@ -15,7 +15,7 @@ from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import CallSite, Role
-from pipeprof.rules.base import Parameters, Rule, name_stage, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import count_objects
 from pipeprof.rules.freshness import repeats, reshuffles
 from pipeprof.rules.needs import Need
@@ -81,6 +81,7 @@ class ShuffleQuality(Rule[ShuffleQualityParameters]):
 
     code = "PP610"
     name = "shuffle-quality"
+    status = Status.STABLE
     needs = (Need.PIPELINES,)
     parameters = ShuffleQualityParameters
 

@@ -12,7 +12,7 @@ from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import Role
-from pipeprof.rules.base import Parameters, Rule, name_stage
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.needs import Need
 
 _BATCHES = frozenset({"batch", "padded_batch", "ragged_batch", "dense_to_ragged_batch"})
@@ -55,6 +55,7 @@ class BatchRandomness(Rule[Parameters]):
 
     code = "PP611"
     name = "batch-randomness"
+    status = Status.STABLE
     needs = (Need.PIPELINES,)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import Parameters, Rule, name_stage
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.needs import Need
 
 
@@ -47,6 +47,7 @@ class SeedsLost(Rule[Parameters]):
 
     code = "PP612"
     name = "seeds-lost"
+    status = Status.STABLE
     needs = (Need.PIPELINES,)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, parameter, say_wait
+from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, parameter, say_wait
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.file_reading import WHOLE_FILES, Reader, describe_files, find_readers, is_fine, share_saved_from
@@ -62,6 +62,7 @@ class SingleLargeFile(Rule[SingleFileParameters]):
 
     code = "PP702"
     name = "single-large-file"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.FILES)
     rivals = ("PP703",)
     parameters = SingleFileParameters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import Parameters, Rule, name_stage, parameter
+from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.file_reading import Reader, describe_files, find_readers
 from pipeprof.rules.needs import Need
 
@@ -60,6 +60,7 @@ class BadShardSize(Rule[ShardSizeParameters]):
 
     code = "PP706"
     name = "bad-shard-size"
+    status = Status.STABLE
     needs = (Need.PIPELINES, Need.COUNTERS, Need.FILES)
     rivals = ("PP701",)
     parameters = ShardSizeParameters

@@ -14,7 +14,7 @@ from pipeprof.analysis.stage_graph import downstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.model.profile import FeatureWaste, SourceFiles
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
 from pipeprof.rules.file_reading import Reader, find_readers
 from pipeprof.rules.needs import Need
@@ -65,6 +65,7 @@ class EncodedWaste(Rule[EncodedWasteParameters]):
 
     code = "PP707"
     name = "encoded-waste"
+    status = Status.STABLE
     needs = (Need.PIPELINES, Need.COUNTERS, Need.FILES)
     parameters = EncodedWasteParameters
 

@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_point import count_passes
 from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, free_bytes, smallest_near
 from pipeprof.rules.cost import is_input_bound
@@ -68,6 +68,7 @@ class DeterministicOffline(Rule[DeterministicOfflineParameters]):
 
     code = "PP801"
     name = "deterministic-offline"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
     rivals = ("PP401",)
     parameters = DeterministicOfflineParameters

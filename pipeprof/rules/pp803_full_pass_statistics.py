@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
-from pipeprof.rules.base import HIGH_SHARE, Parameters, Rule, name_place, parameter
+from pipeprof.rules.base import HIGH_SHARE, Parameters, Rule, Status, name_place, parameter
 from pipeprof.rules.needs import Need
 
 ADAPT = "Keras adapt"
@@ -64,6 +64,7 @@ class FullPassStatistics(Rule[FullPassParameters]):
 
     code = "PP803"
     name = "full-pass-statistics"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER)
     parameters = FullPassParameters
 

@@ -17,7 +17,7 @@ from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Bound, BoundLimit, Confidence, Evidence, Finding
 from pipeprof.model.outlook import Outlook
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import explained_share, is_input_bound
 from pipeprof.rules.needs import Need
@@ -69,6 +69,7 @@ class HostSaturated(Rule[HostSaturatedParameters]):
 
     code = "PP804"
     name = "host-saturated"
+    status = Status.STABLE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS, Need.PROCESS_CPU)
     yields_to = ("PP201", "PP202", "PP203", "PP401", "PP501", "PP601", "PP602", "PP608", "PP703", "PP705", "PP801", "PP802")
     yields_within = ("PP603", "PP604")  # while work is thrown away there is less to do first

@@ -36,7 +36,7 @@ def one_slow_branch_of_a_sample(draw: Draw) -> Loop:
     return read(draw, batched(draw, dataset.take(pace.epoch_elements), pace.batch), pace)
 
 
-@case(Kind.PLANTED, may=("PP201",))
+@case(Kind.PLANTED, may=("PP201", "PP407"))
 def two_slow_maps_one_slower(draw: Draw) -> Loop:
     """Both run one call at a time: what is said of the other one is right too, though the stage to name is the slower."""
     pace = draw.slow_input()

@@ -22,6 +22,8 @@ OWED = {
     "just over and just under its threshold": ("just_over", "just_under"),
     "not applicable without its evidence": ("does_not_apply",),
 }
+PRECISION = TESTS.parent / "docs" / "rules" / "precision.md"
+COLUMNS = 9
 NO_CURE = {"PP001", "PP004", "PP101", "PP102"}  # they state what is so: each is the other's twin, or every whole run is
 RULES = [pytest.param(rule, id=rule.code) for rule in all_rules()]
 
@@ -66,6 +68,15 @@ def test_a_rule_has_a_pipeline_in_which_it_must_fire_and_one_in_which_it_must_no
     assert rule.code in NO_CURE or rule.code in codes_of_cases("silent"), (
         f"{rule.code}: no case of the ground truth is its cure"
     )
+
+
+def test_a_stable_rule_found_all_its_problems_and_nothing_else_when_it_was_last_measured() -> None:
+    cells = [line.strip("|").split("|") for line in PRECISION.read_text().splitlines() if line.startswith("| PP")]
+    measured = {row[0].strip(): tuple(map(str.strip, row[7:9])) for row in cells if len(row) == COLUMNS}
+
+    stable = [rule.code for rule in all_rules() if rule.status is Status.STABLE]
+    assert stable
+    assert {code: measured[code] for code in stable if measured[code] != ("100%", "100%")} == {}
 
 
 def test_what_cases_name_are_codes_of_rules() -> None:
