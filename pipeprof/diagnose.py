@@ -35,6 +35,7 @@ from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, Prof
 
 _OF_A_RERUN = ("id", "state", "reason", "speedup", "low", "high", "pairs", "baseline_step_s", "candidate_step_s")
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
+_NO_PARSER = "Which call of parse_single_example it is is not known: make it parse_example, and put the batch before the map."
 _NO_PAIR = "The two stages that would change places do not follow each other directly."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
 
@@ -175,8 +176,9 @@ def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> 
             return Patch(diff=None, reason=_NO_PAIR)
         if view is not None and item.change.kind == PARSE and sites:
             parse = _function_of(item, view, "parse_call")
-            sites = () if parse is None else sites
-            edits += [] if parse is None else [Edit(change=Change(kind="parse_together"), sites=(parse,))]
+            if parse is None:
+                return Patch(diff=None, reason=_NO_PARSER)
+            edits.append(Edit(change=Change(kind="parse_together"), sites=(parse,)))
         if not sites:
             return Patch(diff=None, reason=_NOT_IN_A_TRACE if analysis.profile.run.ended == TRACED else _NO_SITE)
         edits.append(Edit(change=item.change, sites=sites))

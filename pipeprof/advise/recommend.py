@@ -35,7 +35,7 @@ MANUAL = {
     "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
-    "parse_by_hand": "Batch before parsing, and parse with tf.io.parse_example",
+    "parse_by_hand": "Batch before parsing, and parse a whole batch in one call",
     "cast_later": "Cast behind the cache and the batch, or on the device",
     "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
     "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",

@@ -19,6 +19,11 @@ from pipeprof.model.profile import StageFunction, WrittenStage
 _AUTO = "num_parallel_calls=tf.data.AUTOTUNE"
 _LISTED_OPS = 3
 _GENERATORS = frozenset({"from_generator"})
+_USUAL = "dataset"
+_MODULES = frozenset({"tf", "tensorflow", "tfds", "keras", "np"})
+_SOURCE = re.compile(
+    r"from_|load|range$|list_files$|zip$|random$|as_dataset$|[A-Z]|\w+_from_"
+)  # first calls that make a dataset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,15 +72,23 @@ def _names(pipeline: PipelineView, stage: StageView) -> Names:
 
 
 def _receiver(written: WrittenStage | None) -> str:
-    """Return the variable at the start of the call's chain: ``dataset`` of ``dataset.map(f).batch(8)``."""
+    """Return what the call's chain begins with: ``rows`` of ``rows.map(f).batch(8)``, ``self.rows`` of ``self.rows.map(f)``.
+
+    What stands there is no variable where it is called, is a module or a class, or where the chain begins with a source.
+    """
     site = None if written is None else written.call_site
     try:
-        node: ast.AST = ast.parse(f"({site.code}\n)", mode="eval").body if site is not None else ast.Constant(None)
+        node: ast.expr = ast.parse(f"({site.code}\n)", mode="eval").body if site is not None else ast.Constant(None)
     except (SyntaxError, ValueError):
-        return "dataset"
-    while isinstance(node, ast.Call | ast.Attribute):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) and node.id not in {"tf", "tensorflow"} else "dataset"
+        return _USUAL
+    first = ""
+    while isinstance(node, ast.Call):
+        if not isinstance(node.func, ast.Attribute):
+            return _USUAL
+        first, node = node.func.attr, node.func.value
+    words = ast.unparse(node).split(".") if isinstance(node, ast.Name | ast.Attribute) else []
+    is_named = words and all(word.isidentifier() and not word[0].isupper() for word in words)
+    return ".".join(words) if is_named and words[0] not in _MODULES and not _SOURCE.match(first) else _USUAL
 
 
 def _lines(*lines: str) -> str:
@@ -182,9 +195,15 @@ def _stateless_random(names: Names, _finding: Finding) -> str:
 
 
 def _parse_batch(names: Names, _finding: Finding) -> str:
+    if _ops(names, "^DecodeCSV"):
+        parsed = ["    columns = tf.io.decode_csv(lines, defaults)", "    return tf.stack(columns, axis=-1)"]
+        taken = "lines"
+    else:
+        call = "parse_sequence_example" if _ops(names, "^Parse.*Sequence") else "parse_example"
+        parsed, taken = [f"    return tf.io.{call}(records, features)"], "records"
     return _lines(
-        f"def {names.function}(records):  # {names.batch} records at once",
-        "    return tf.io.parse_example(records, features)",
+        f"def {names.function}({taken}):  # {names.batch} {taken} at once",
+        *parsed,
         f"{names.dataset} = {names.dataset}.batch({names.batch}).map({names.function}, {_AUTO})",
     )
 
@@ -274,8 +293,10 @@ def _steps_per_execution(names: Names, _finding: Finding) -> str:
 
 def _keep_statistics(_names: Names, _finding: Finding) -> str:
     return _lines(
-        "# once, after adapt(): np.savez('statistics.npz', mean=layer.mean, variance=layer.variance)",
-        "known = np.load('statistics.npz')",
+        "# once, after adapt(); for other layers vocabulary= or bin_boundaries=",
+        "np.savez('known.npz', mean=np.ravel(layer.mean), variance=np.ravel(layer.variance))",
+        "# from then on, in the place of adapt():",
+        "known = np.load('known.npz')",
         "layer = tf.keras.layers.Normalization(mean=known['mean'], variance=known['variance'])",
     )
 

@@ -129,20 +129,27 @@ def source_digest(path: str) -> SourceFile | None:
 
 
 def call_on_line(path: str, line: int, method: str, inside: CallSite | None = None) -> CallSite | None:
-    """Return the one call of a method that a line of a file belongs to, None where there is none or several.
+    """Return the one call of a method in the statement of a line, None where there is none or several.
+
+    AutoGraph keeps of a statement over several lines one line or another, so that the line tells the statement alone. A call
+    that says how many run in parallel makes no sequential stage, and is none of those that are looked for.
 
     Args:
         path: the file.
-        line: of the expression's start, which is what AutoGraph keeps, or of the method's name.
+        line: any line of the statement.
         method: its name.
-        inside: a call whose arguments hold the one that is looked for, where several are on the line.
+        inside: a call whose arguments hold the one that is looked for, where there are several.
     """
     source = _source(path)
     if source is None:
         return None
     lines, calls = source
-    found = {call.range: call for call in calls.values() if call.method == method and call.range[0] <= line <= call.method_line}
-    if len(found) > 1 and inside is not None:
+    found = {
+        call.range: call
+        for call in calls.values()
+        if call.method == method and not call.is_parallel and call.statement[0] <= line <= call.statement[1]
+    }
+    if len(found) > 1 and inside is not None and inside.file == path:
         found = {key: call for key, call in found.items() if _is_argument(key, inside)}
     if len(found) != 1:
         return None
@@ -214,11 +221,13 @@ def _position(spot: Spot) -> tuple[int, int, int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call in a source file: its whole range, the line of the function's name, and that of a method."""
+    """A call in a source file: its whole range, the line of the function's name, and what it is a call of."""
 
     range: _Range
     method_line: int
-    method: str
+    method: str  # empty for a plain function
+    statement: tuple[int, int]  # first and last line of the innermost statement around it
+    is_parallel: bool  # it has the argument num_parallel_calls
 
 
 @lru_cache(maxsize=256)
@@ -239,18 +248,33 @@ def _calls(tree: ast.AST, lines: tuple[str, ...]) -> Iterator[tuple[_Range, _Cal
 
     That shorter range is what CPython's instructions carry when the name stands on a later line than the chain's start.
     """
-    for node in ast.walk(tree):
+    for node, statement in _with_statements(tree):
         if not isinstance(node, ast.Call) or node.end_lineno is None or node.end_col_offset is None:
             continue
         end = (node.end_lineno, _characters(lines, node.end_lineno, node.end_col_offset))
         name_line = node.func.end_lineno or node.lineno
         call = _Call(
-            (node.lineno, _characters(lines, node.lineno, node.col_offset), *end), name_line, getattr(node.func, "attr", "")
+            range=(node.lineno, _characters(lines, node.lineno, node.col_offset), *end),
+            method_line=name_line,
+            method=getattr(node.func, "attr", ""),
+            statement=statement,
+            is_parallel=any(item.arg == "num_parallel_calls" for item in node.keywords),
         )
         yield call.range, call
         if isinstance(node.func, ast.Attribute) and node.func.end_col_offset is not None:
             name_end = _characters(lines, name_line, node.func.end_col_offset)
             yield (name_line, name_end - len(node.func.attr), *end), call
+
+
+def _with_statements(tree: ast.AST) -> Iterator[tuple[ast.AST, tuple[int, int]]]:
+    """Yield every node with the first and the last line of the innermost statement around it."""
+    pending = [(tree, (0, 0))]
+    while pending:
+        node, statement = pending.pop()
+        if isinstance(node, ast.stmt):
+            statement = (node.lineno, node.end_lineno or node.lineno)
+        yield node, statement
+        pending.extend((child, statement) for child in ast.iter_child_nodes(node))
 
 
 def _characters(lines: tuple[str, ...], line: int, offset: int) -> int:

@@ -105,6 +105,9 @@ class DatasetRegistry:
         size, tensors = _element_size(dataset)
         class_name = type(dataset).__name__
         function = describe_function(dataset, user)
+        for site in () if function is None else (function.parse_call, function.inner_map):
+            if site is not None:
+                self.files.setdefault(site.file)  # a patch may have to change it
         return WrittenStage(
             id=stage_id,
             op=_method_name(class_name, function),

@@ -166,12 +166,18 @@ def _has_inner_axis(operation: Any, batched: set[str]) -> bool:
 
 
 def _parses_dense(operation: Any, batched: set[str]) -> bool:
-    """Rule of ParseExampleV2: of a scalar or of a vector of records, into dense features whose shapes are all known."""
+    """Rule of ParseExampleV2: of one record, where many would do as well, into dense features whose shapes are all known."""
     from tensorflow.python.framework.tensor_shape import TensorShape
 
     is_dense = operation.get_attr("num_sparse") == 0 and not operation.get_attr("ragged_value_types")
     shapes = operation.get_attr("dense_shapes")
-    return _only(operation, batched, 0) and is_dense and all(TensorShape(shape).is_fully_defined() for shape in shapes)
+    takes_one = operation.inputs[0].shape.rank == 0
+    return (
+        takes_one
+        and _only(operation, batched, 0)
+        and is_dense
+        and all(TensorShape(shape).is_fully_defined() for shape in shapes)
+    )
 
 
 def _reads_fields(operation: Any, batched: set[str]) -> bool:

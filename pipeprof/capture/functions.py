@@ -109,12 +109,17 @@ def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
 
 def _call_of(wrappers: Sequence[Any], op_type: str, method: str, site: CallSite | None) -> CallSite | None:
     """Return the user's call of a method by which a function makes its only op of a type."""
-    found = [op for wrapper in wrappers for op in wrapper.function.graph.get_operations() if op.type == op_type]
+    graphs = [wrapper.function.graph for wrapper in wrappers]
+    if sum(node.op == op_type for graph in graphs for node in _all_nodes(graph.as_graph_def())) != 1:  # also in what it calls
+        return None
     try:
-        frames = [frame for frame in (found[0].traceback or ()) if kind_of_file(frame.filename) == "user"] if found else []
+        made = next((op for graph in graphs for op in graph.get_operations() if op.type == op_type), None)
+        frames = (
+            [frame for frame in (made.traceback or ()) if kind_of_file(frame.filename) == "user"] if made is not None else []
+        )
     except Exception:  # noqa: BLE001 - private to TensorFlow: without it there is no line
         return None
-    return call_on_line(frames[-1].filename, frames[-1].lineno, method, site) if len(found) == 1 and frames else None
+    return call_on_line(frames[-1].filename, frames[-1].lineno, method, site) if frames else None
 
 
 def _single_draws(wrappers: Sequence[Any], drawn: Sequence[str]) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ class OneFileAtATime(Rule[OneFileParameters]):
         elements = elements_per_step(train, view) or 0.0
         fine = is_fine(busy_of(view), elements, at_once)
         how = (
-            f"Its {elements:,.0f} elements take longer to hand over one by one than to read: read several files at once in "
+            f"To hand over its {elements:,.0f} elements one by one would cost more than that saves: read several at once in "
             "batches, with batch() inside an interleave."
             if fine
             else "Read several at once: interleave, or num_parallel_reads, with a number of your own."

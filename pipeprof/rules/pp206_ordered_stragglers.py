@@ -20,6 +20,8 @@ from pipeprof.rules.cost import CONSUMER_SEGMENT, busy_of, effective_slots, is_i
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import boundary_s, has_free_core, held_behind, own_thread_s, slowest_other_s
 
+_SAMPLED = 0.1  # of the time: how far the samples of a buffer may be off
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StragglersParameters(Parameters):
@@ -93,7 +95,7 @@ class OrderedStragglers(Rule[StragglersParameters]):
             if _ready_share(train, view) >= params.min_ready and not _is_held_up(analysis, train, view)
         ]
         view = max(held, key=busy_of, default=None)
-        if view is None or held_behind(train, view) > 1.0 - (analysis.steps.wait_share or 0.0):
+        if view is None or held_behind(train, view) > 1.0 - (analysis.steps.wait_share or 0.0) + _SAMPLED:
             return  # ready more often than the loop does not wait: what it waits for is not made here
         if hidden_s > params.hand_over_s * (elements_per_step(train, view) or 1.0):
             yield self._report_stage(analysis, train, view, cost, params)

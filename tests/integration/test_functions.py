@@ -196,3 +196,44 @@ def test_each_type_of_op_has_the_users_line_that_made_its_first() -> None:
     assert made.op_lines["RealDiv"] == f"test_functions.py:{first + 3}"
     assert made.op_lines["Greater"] == f"test_functions.py:{first + 4}"
     assert "Const" not in made.op_lines
+
+
+_FEATURES = {"a": tf.io.FixedLenFeature([], tf.int64)}
+
+
+@tf.function
+def _parse_within(record):
+    return tf.io.parse_single_example(record, _FEATURES)["a"]
+
+
+def _parse_once(record):
+    return tf.io.parse_single_example(record, _FEATURES)["a"]
+
+
+def _parse_twice(record):
+    return tf.io.parse_single_example(record, _FEATURES)["a"] + _parse_within(record)
+
+
+def test_the_call_that_parses_is_known_where_it_is_the_only_one():
+    records = tf.data.Dataset.from_tensors("")
+
+    once, twice, within = (describe_function(records.map(parse)) for parse in (_parse_once, _parse_twice, _parse_within))
+
+    assert once.parse_call.code == "tf.io.parse_single_example(record, _FEATURES)"
+    assert once.parse_call.line == inspect.getsourcelines(_parse_once)[1] + 1
+    assert (twice.parse_call, within.parse_call) == (None, None)
+
+
+def test_the_map_inside_is_known_where_it_is_the_only_one_that_says_nothing_of_parallel_calls():
+    def read(item):
+        return tf.data.Dataset.range(item).map(_parse_zero).concatenate(
+            tf.data.Dataset.range(item).map(_parse_zero, num_parallel_calls=2)
+        )  # fmt: skip
+
+    described = describe_function(tf.data.Dataset.range(3).flat_map(read))
+
+    assert described.inner_map.code == "tf.data.Dataset.range(item).map(_parse_zero)"
+
+
+def _parse_zero(item):
+    return item * 2

@@ -23,6 +23,31 @@ def resolve(node: ast.expr) -> object:
     return None if owner is None else getattr(owner, node.attr)  # type: ignore[attr-defined]
 
 
+def test_kept_statistics_are_those_that_were_found(tmp_path, monkeypatch):
+    np, keras = pytest.importorskip("numpy"), pytest.importorskip("keras")
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(1).normal(2.0, 3.0, [40, 4]).astype("float32")
+    adapted = keras.layers.Normalization()
+    adapted.adapt(tf.data.Dataset.from_tensor_slices(rows).batch(8))
+    names = {"tf": tf, "np": np, "layer": adapted}
+
+    exec(sketch("keep_statistics"), names)
+
+    assert names["layer"] is not adapted
+    np.testing.assert_allclose(names["layer"](rows), adapted(rows), rtol=1e-5)
+
+
+def test_stateless_draws_follow_the_seeds_and_differ_by_element():
+    names = {"tf": tf, "rows": tf.data.Dataset.range(4).map(lambda item: tf.zeros([2]))}
+    text = sketch("stateless_random").replace("    ...", "    return value + noise").replace("decode", "noisy")
+
+    exec(text, names)
+
+    first, second = ([tuple(row.numpy()) for row in names["rows"]] for _ in range(2))
+    assert len(set(first)) == 4
+    assert first != second  # another epoch draws others
+
+
 @pytest.mark.parametrize("kind", sorted(set(MANUAL) - WITHOUT))
 @pytest.mark.parametrize("op", ["map", "from_generator"])
 @pytest.mark.parametrize("code", ["PP501", "PP502", "PP503"])

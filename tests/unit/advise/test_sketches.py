@@ -36,6 +36,33 @@ def test_it_speaks_of_the_users_own_names_and_numbers() -> None:
     assert "range(200)" in sketch("repeat_once")  # 600 steps in 3 epochs
 
 
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("rows.map(f).batch(2)", "rows"),
+        ("self.train.map(f)", "self.train"),
+        ("args.ds.map(f)", "args.ds"),
+        ("make_dataset(files).map(f)", "dataset"),
+        ("TFRecordDataset(files).map(f)", "dataset"),
+        ("tf.data.TFRecordDataset(files).map(f)", "dataset"),
+        ("tfds.load('x').map(f)", "dataset"),
+        ("builder.as_dataset().map(f)", "dataset"),
+        ("Dataset.from_tensor_slices(x).map(f)", "dataset"),
+        ("pipelines[0].map(f)", "dataset"),
+        ("not python", "dataset"),
+    ],
+)
+def test_only_what_is_a_dataset_is_assigned_to(code: str, name: str) -> None:
+    assert sketch("shrink_prefetch", code=code) == f"{name} = {name}.prefetch(2)"
+
+
+def test_each_kind_of_record_has_its_own_parser() -> None:
+    of_lines, of_steps = (StageFunction(name="f", op_types=(op,), op_count=1) for op in ("DecodeCSV", "ParseSequenceExampleV2"))
+
+    assert "tf.io.decode_csv(lines, defaults)" in sketch("parse_by_hand", function=of_lines)
+    assert "tf.io.parse_sequence_example(records, features)" in sketch("parse_by_hand", function=of_steps)
+
+
 def test_what_the_code_does_not_name_gets_a_usual_name() -> None:
     lambda_function = StageFunction(name="<lambda>", op_types=(), op_count=0)
 

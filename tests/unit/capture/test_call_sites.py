@@ -80,6 +80,8 @@ def test_in_a_chain_over_several_lines_each_call_has_the_line_of_its_method(tmp_
         ("x = ds.flat_map(lambda f: rows(f).map(g)).map(h)\n", 1, "rows(f).map(g)"),
         ("x = ds.flat_map(lambda f: rows(f).map(g).map(k))\n", 1, None),
         ("x = ds.flat_map(read)\n", 1, None),
+        ("def read(f):\n    return zip((\n        ds.map(a),\n        ds.map(a, num_parallel_calls=2)))\n", 4, "ds.map(a)"),
+        ("def read(f):\n    return ds.map(a).concatenate(\n        ds.map(b))\n", 3, None),
     ],
 )
 def test_the_call_of_a_line_is_found_where_it_is_the_only_one(tmp_path: Path, source: str, line: int, code: str | None) -> None:

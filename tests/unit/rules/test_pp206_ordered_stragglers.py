@@ -76,7 +76,7 @@ def test_a_slow_stage_behind_it_explains_that_its_buffer_is_full() -> None:
     assert check(Scene(stages=late, pool=8)) == []
 
 
-@pytest.mark.parametrize(("held", "fires"), [(0.48, True), (0.52, False)])
+@pytest.mark.parametrize(("held", "fires"), [(0.58, True), (0.62, False)])
 def test_what_lies_ready_while_the_loop_waits_is_not_waited_for(held: float, fires: bool) -> None:
     ready = stage("prefetch", segment=0, buffered=(2 * held, 2, 8))
     stages = (stage("from_tensor_slices", segment=2), load(), stage("batch"), ready)
