@@ -112,7 +112,8 @@ def _line_of(names: Names, *ops: str) -> str:
 
 def _rewrite_for_batches(names: Names, _finding: Finding) -> str:
     return _lines(
-        f"def {names.function}(batch):  # {names.batch} elements at once: every op on the whole batch",
+        f"def {names.function}(batch):",
+        f"    # {names.batch} elements at once: every op on the whole batch",
         "    ...",
         f"{names.dataset} = {names.dataset}.batch({names.batch}).map({names.function}, {_AUTO})",
     )
@@ -121,7 +122,8 @@ def _rewrite_for_batches(names: Names, _finding: Finding) -> str:
 def _replace_python(names: Names, finding: Finding) -> str:
     if names.stage.stage.op not in _GENERATORS:
         return _lines(
-            f"def {names.function}(value):  # in TensorFlow ops, without the Python{_line_of(names, 'EagerPyFunc', 'PyFunc')}",
+            f"def {names.function}(value):",
+            f"    # in TensorFlow ops, without the Python{_line_of(names, 'EagerPyFunc', 'PyFunc')}",
             "    ...",
             f"{names.dataset} = {names.dataset}.map({names.function}, {_AUTO})",
         )
@@ -136,7 +138,8 @@ def _replace_python(names: Names, finding: Finding) -> str:
         )
     if finding.code == "PP502":
         return _lines(
-            "def part(index):  # your generator, of its share of the data: rows[index::4]",
+            "def part(index):",
+            "    # your generator, of its share of the data: rows[index::4]",
             "    return tf.data.Dataset.from_generator(",
             "        generator, args=[index], output_signature=...)",
             "dataset = tf.data.Dataset.range(4).interleave(",
@@ -155,9 +158,11 @@ def _replace_python(names: Names, finding: Finding) -> str:
 def _split_map(names: Names, _finding: Finding) -> str:
     ops = ", ".join((names.traced.before_draws if names.traced is not None else ())[:_LISTED_OPS])
     return _lines(
-        f"def {names.function}_fixed(value):  # all that comes before the first draw{f': {ops}' if ops else ''}",
+        f"def {names.function}_fixed(value):",
+        f"    # all that comes before the first draw{f': {ops}' if ops else ''}",
         "    ...",
-        f"def {names.function}_random(value):  # the draws, and what needs them",
+        f"def {names.function}_random(value):",
+        "    # the draws, and what needs them",
         "    ...",
         f"{names.dataset} = {names.dataset}.map({names.function}_fixed, {_AUTO})",
         f"{names.dataset} = {names.dataset}.cache()",
@@ -183,7 +188,8 @@ def _draw_per_element(names: Names, _finding: Finding) -> str:
 def _stateless_random(names: Names, _finding: Finding) -> str:
     drawn = _ops(names, "Random")
     return _lines(
-        f"def {names.function}(value, seed):{f'  # {drawn} by their stateless forms' if drawn else ''}",
+        f"def {names.function}(value, seed):",
+        f"    # {drawn} by their stateless forms" if drawn else "",
         "    noise = tf.random.stateless_uniform(tf.shape(value), seed=seed)",
         "    ...",
         "seeds = tf.data.Dataset.random(7, rerandomize_each_iteration=True).batch(2)",
