@@ -19,6 +19,7 @@ from pipeprof.model.profile import StageFunction, WrittenStage
 _AUTO = "num_parallel_calls=tf.data.AUTOTUNE"
 _LISTED_OPS = 3
 _GENERATORS = frozenset({"from_generator"})
+_NO_FUNCTION = StageFunction(name="", op_types=(), op_count=0)
 _USUAL = "dataset"
 _MODULES = frozenset({"tf", "tensorflow", "tfds", "keras", "np"})
 _SOURCE = re.compile(
@@ -38,9 +39,9 @@ class Names:
     stage: StageView
 
     @property
-    def traced(self) -> StageFunction | None:
-        """The stage's function."""
-        return self.stage.written.function if self.stage.written is not None else None
+    def traced(self) -> StageFunction:
+        """The stage's function, an empty one where it has none."""
+        return (self.stage.written.function if self.stage.written is not None else None) or _NO_FUNCTION
 
 
 def sketch_of(kind: str, finding: Finding, pipeline: PipelineView) -> str:
@@ -97,13 +98,13 @@ def _lines(*lines: str) -> str:
 
 def _ops(names: Names, pattern: str) -> str:
     """Return the ops of the stage's function that a pattern finds, in a few words."""
-    found = [op for op in (names.traced.op_types if names.traced is not None else ()) if re.search(pattern, op)]
+    found = [op for op in names.traced.op_types if re.search(pattern, op)]
     return ", ".join(found[:_LISTED_OPS])
 
 
 def _line_of(names: Names, *ops: str) -> str:
     """Return where the user's code makes the first of these ops, as a phrase."""
-    known = names.traced.op_lines if names.traced is not None else {}
+    known = names.traced.op_lines
     return next((f" at {known[op]}" for op in ops if op in known), "")
 
 
@@ -156,7 +157,7 @@ def _replace_python(names: Names, finding: Finding) -> str:
 
 
 def _split_map(names: Names, _finding: Finding) -> str:
-    ops = ", ".join((names.traced.before_draws if names.traced is not None else ())[:_LISTED_OPS])
+    ops = ", ".join(names.traced.before_draws[:_LISTED_OPS])
     return _lines(
         f"def {names.function}_fixed(value):",
         f"    # all that comes before the first draw{f': {ops}' if ops else ''}",
@@ -224,7 +225,7 @@ def _batch_inside(names: Names, _finding: Finding) -> str:
 
 
 def _cast_later(names: Names, _finding: Finding) -> str:
-    kept = names.traced.widened_from if names.traced is not None else ""
+    kept = names.traced.widened_from
     note = f"# without the cast: {kept} until the batch" if kept else "# without the cast"
     return _lines(
         f"{names.dataset} = {names.dataset}.map({names.function})  {note}",

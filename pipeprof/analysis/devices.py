@@ -12,6 +12,7 @@ from pipeprof.model.profile import GpuBin, GpuSeries, Loop
 
 IN_USE_BYTES = 100_000_000  # a GPU that holds less has no model on it
 _IN_USE_SHARE = 0.02
+_FEWEST_SAMPLES = 10
 
 
 def bins_in(series: GpuSeries, loop: Loop) -> list[GpuBin]:
@@ -41,6 +42,11 @@ def used_gpus(gpus: tuple[GpuSeries, ...], loop: Loop) -> list[tuple[GpuSeries, 
         if share is not None and (share >= _IN_USE_SHARE or held >= IN_USE_BYTES):
             found.append((series, share))
     return found
+
+
+def well_sampled_gpus(gpus: tuple[GpuSeries, ...], loop: Loop) -> list[tuple[GpuSeries, float]]:
+    """Return the GPUs that did something in the loop and were sampled often enough to say how busy they were."""
+    return [item for item in used_gpus(gpus, loop) if sum(one.samples for one in bins_in(item[0], loop)) >= _FEWEST_SAMPLES]
 
 
 def name_gpu(series: GpuSeries) -> str:

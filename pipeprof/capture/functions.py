@@ -82,8 +82,8 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
         has_op_seed=any(_has_seed(node) for node in nodes),
         python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
-        parse_call=_call_of(wrappers, "ParseExampleV2", "parse_single_example", site),
-        inner_map=_call_of(wrappers, "MapDataset", "map", site),
+        parse_call=_call_of(wrappers, types, ("ParseExampleV2", "parse_single_example"), site),
+        inner_map=_call_of(wrappers, types, ("MapDataset", "map"), site),
         op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
         **({} if flow is None else asdict(flow)),
@@ -107,13 +107,21 @@ def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
     return found
 
 
-def _call_of(wrappers: Sequence[Any], op_type: str, method: str, site: CallSite | None) -> CallSite | None:
-    """Return the user's call of a method by which a function makes its only op of a type."""
-    graphs = [wrapper.function.graph for wrapper in wrappers]
-    if sum(node.op == op_type for graph in graphs for node in _all_nodes(graph.as_graph_def())) != 1:  # also in what it calls
+def _call_of(wrappers: Sequence[Any], types: Sequence[str], made_by: tuple[str, str], site: CallSite | None) -> CallSite | None:
+    """Return the user's call of a method by which a function, with all that it calls, makes its only op of a type.
+
+    Args:
+        wrappers: TensorFlow's, of the function.
+        types: of all its ops, nested functions included.
+        made_by: the type of the op, and the method.
+        site: the transformation's own call.
+    """
+    op_type, method = made_by
+    if types.count(op_type) != 1:
         return None
+    operations = (op for wrapper in wrappers for op in wrapper.function.graph.get_operations())
     try:
-        made = next((op for graph in graphs for op in graph.get_operations() if op.type == op_type), None)
+        made = next((op for op in operations if op.type == op_type), None)
         frames = (
             [frame for frame in (made.traceback or ()) if kind_of_file(frame.filename) == "user"] if made is not None else []
         )

@@ -38,6 +38,11 @@ def effective_slots(analysis: Analysis, pipeline: PipelineView, segment: Segment
     return max(1.0, slots)
 
 
+def busy_of_others(pipeline: PipelineView, view: StageView) -> float:
+    """Return the busy seconds per step of all stages but one: what they take at most on one thread."""
+    return sum(busy_of(item) for item in pipeline.stages if item.id != view.id)
+
+
 def busy_of(view: StageView) -> float:
     """Return the stage's busy seconds per step, 0 where none were counted."""
     return view.busy_s_per_step or 0.0

@@ -15,7 +15,7 @@ from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
-from pipeprof.rules.cost import busy_of, is_input_bound, share_between
+from pipeprof.rules.cost import busy_of, busy_of_others, is_input_bound, share_between
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import boundary_s
 from pipeprof.rules.python_work import runs_python
@@ -128,5 +128,4 @@ def _is_parallel_map(view: StageView) -> bool:
 
 def _on_one_thread(train: PipelineView, view: StageView, visits: float, params: CheapMapParameters) -> float:
     """Return a bound of what the map and all other stages would take for one step on one thread."""
-    others_s = sum(busy_of(item) for item in train.stages if item.id != view.id)
-    return others_s + max(busy_of(view), visits * params.call_s)
+    return busy_of_others(train, view) + max(busy_of(view), visits * params.call_s)

@@ -15,7 +15,7 @@ from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
-from pipeprof.rules.cost import busy_of, is_input_bound, share_between
+from pipeprof.rules.cost import busy_of, busy_of_others, is_input_bound, share_between
 from pipeprof.rules.needs import Need
 from pipeprof.rules.overlap import boundary_s
 from pipeprof.rules.python_work import runs_python
@@ -129,7 +129,6 @@ def _is_parallel_interleave(view: StageView) -> bool:
 
 def _on_one_thread(train: PipelineView, view: StageView, visits: float, params: FineInterleaveParameters) -> float:
     """Return a bound of what the work inside and all other stages would take for one step on one thread."""
-    others_s = sum(busy_of(item) for item in train.stages if item.id != view.id)
     whole = sum(node.busy_s for node in view.executed)
     inside = sum(node.busy_s for node in view.executed[1:]) / whole if whole > 0 else 1.0
-    return others_s + busy_of(view) * inside + visits * params.read_s
+    return busy_of_others(train, view) + busy_of(view) * inside + visits * params.read_s

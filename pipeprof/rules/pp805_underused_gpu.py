@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
-from pipeprof.analysis.devices import bins_in, name_gpu, used_gpus
+from pipeprof.analysis.devices import name_gpu, well_sampled_gpus
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, InputBound, Limit, Severity
 from pipeprof.rules.base import Parameters, Rule, describe_wait, parameter
 from pipeprof.rules.needs import Need
-
-_FEWEST_SAMPLES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,11 +68,7 @@ class UnderusedGpu(Rule[UnderusedParameters]):
         if train is None or not is_fed:
             return
         loop = train.record.loop
-        used = [
-            (gpu, share)
-            for gpu, share in used_gpus(analysis.profile.gpus, loop)
-            if sum(item.samples for item in bins_in(gpu, loop)) >= _FEWEST_SAMPLES
-        ]
+        used = well_sampled_gpus(analysis.profile.gpus, loop)
         gpu, share = min(used, key=lambda item: item[1], default=(None, 1.0))
         if gpu is None or share >= params.max_busy:
             return

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
-from pipeprof.analysis.devices import bins_in, name_gpu, used_gpus
+from pipeprof.analysis.devices import name_gpu, well_sampled_gpus
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.rules.base import Parameters, Rule, parameter
 from pipeprof.rules.needs import Need
 
-_FEWEST_SAMPLES = 10
 _FEWEST_GPUS = 2
 
 
@@ -75,12 +74,7 @@ class ReplicaImbalance(Rule[ImbalanceParameters]):
         train = analysis.train
         if train is None:
             return
-        loop = train.record.loop
-        used = [
-            item
-            for item in used_gpus(analysis.profile.gpus, loop)
-            if sum(one.samples for one in bins_in(item[0], loop)) >= _FEWEST_SAMPLES
-        ]
+        used = well_sampled_gpus(analysis.profile.gpus, train.record.loop)
         if len(used) < _FEWEST_GPUS:
             return
         idle, busy = min(used, key=lambda item: item[1]), max(used, key=lambda item: item[1])

@@ -61,9 +61,7 @@ class ParallelCalls:
         """
         import tensorflow as tf
 
-        calls = integer(params, "num_parallel_calls")
-        if calls < 1 and calls != AUTOTUNE:
-            raise TrialError("num_parallel_calls must be positive or AUTOTUNE")
+        calls = wanted_calls(params)
         graph = replayable.copy_graph()
         node = find_node(graph, node_names, stage_id)
         if node.op.startswith(_PARALLEL):
@@ -81,6 +79,18 @@ class ParallelCalls:
         else:
             raise TrialError(f"{node.op} has no parallel form")
         return replayable.with_graph(graph)
+
+
+def wanted_calls(params: Params) -> int:
+    """Return the number of calls at once that a change asks for.
+
+    Raises:
+        TrialError: there is none, or it is neither positive nor AUTOTUNE.
+    """
+    calls = integer(params, "num_parallel_calls")
+    if calls < 1 and calls != AUTOTUNE:
+        raise TrialError("num_parallel_calls must be positive or AUTOTUNE")
+    return calls
 
 
 def make_map_parallel(node: Any, count: str) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.changes.base import AUTOTUNE, Params, find_node, integer, stage_label
-from pipeprof.advise.changes.parallel_calls import function_safety, make_map_parallel
+from pipeprof.advise.changes.base import Params, find_node, stage_label
+from pipeprof.advise.changes.parallel_calls import function_safety, make_map_parallel, wanted_calls
 from pipeprof.advise.replayable import Replayable
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
@@ -52,9 +52,7 @@ class ParallelInside:
         """
         import tensorflow as tf
 
-        calls = integer(params, "num_parallel_calls")
-        if calls < 1 and calls != AUTOTUNE:
-            raise TrialError("num_parallel_calls must be positive or AUTOTUNE")
+        calls = wanted_calls(params)
         graph = replayable.copy_graph()
         node = find_node(graph, node_names, stage_id)
         if node.op not in _READERS:
