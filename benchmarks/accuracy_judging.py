@@ -119,6 +119,6 @@ def _is_right(stage: Stage | None, case: Case, truth: Mapping[str, Any]) -> bool
 
 def false_alarms(diagnosis: Diagnosis) -> tuple[str, ...]:
     """Return what was said against a run in which nothing is wrong."""
-    serious = [item for item in diagnosis.findings if item.code != INPUT_BOUND and str(item.severity) in SERIOUS]
+    serious = [item for item in diagnosis.all_findings if item.code != INPUT_BOUND and str(item.severity) in SERIOUS]
     found = [f"{item.code} {item.severity}" for item in serious]
     return (*found, *(f"advises {item.change.kind}" for item in diagnosis.recommendations))

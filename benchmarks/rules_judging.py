@@ -92,7 +92,7 @@ def _judge(score: Score, case: Case, item: Observation) -> None:
             score.must += 1
             score.misses.append(f"`{case.name}` (seed {item.seed}): the run failed: {item.failure}")
         return
-    reports = [one for one in item.diagnosis.findings if one.code == code]
+    reports = [one for one in item.diagnosis.all_findings if one.code == code]
     if code in case.fires:
         score.must += 1
         if any(_is_at_mark(one, case, item) for one in reports):
@@ -159,7 +159,11 @@ def _place(finding: Finding) -> str:
 
 def line_of(item: Observation) -> str:
     """Return what became of one run, for the terminal."""
-    said = item.failure if item.diagnosis is None else ", ".join(f"{one.code} {_place(one)}" for one in item.diagnosis.findings)
+    said = (
+        item.failure
+        if item.diagnosis is None
+        else ", ".join(f"{one.code} {_place(one)}" for one in item.diagnosis.all_findings)
+    )
     case = every_case()[item.case]
     return f"{item.case} ({item.seed}) must {','.join(case.fires) or '-'} not {','.join(case.silent) or '-'}: {said}"
 

@@ -38,7 +38,7 @@ class Row:
         """Return the row's texts."""
         steps, verdict = self.diagnosis.steps, self.diagnosis.verdict
         waiting = "-" if steps.wait_share is None else f"{steps.wait_share:.0%}"
-        codes = " ".join(f"{item.code}({item.severity})" for item in self.diagnosis.findings) or "none"
+        codes = " ".join(f"{item.code}({item.severity})" for item in self.diagnosis.all_findings) or "none"
         trials = "; ".join(_trial_text(item) for item in self.diagnosis.recommendations) or "none"
         outcome = "; ".join([*self.failures, *self.unproven]) or "as expected"
         return (
@@ -87,13 +87,13 @@ def _check_verdict(row: Row, expected: str) -> None:
 def check_slow(row: Row, expected: dict[str, Any]) -> None:
     """Compare a slow sample with its expectation."""
     diagnosis = row.diagnosis
-    codes = {item.code for item in diagnosis.findings}
+    codes = {item.code for item in diagnosis.all_findings}
     _check_verdict(row, expected["input_bound"])
     if expected["bottleneck_op"] and _bottleneck(diagnosis) != expected["bottleneck_op"]:
         row.failures.append(f"bottleneck is not {expected['bottleneck_op']}")
     row.failures += [f"{code} is silent" for code in expected["must_fire"] if code not in codes]
     row.failures += [f"{code} fires" for code in expected["must_not_fire"] if code in codes]
-    highest = max((_ORDER.index(item.severity) for item in diagnosis.findings), default=0)
+    highest = max((_ORDER.index(item.severity) for item in diagnosis.all_findings), default=0)
     if highest > _ORDER.index(expected["highest_severity"]):
         row.failures.append(f"a finding is {_ORDER[highest]}")
     _check_changes(row, expected["confirmed_change"])
@@ -114,7 +114,7 @@ def _check_changes(row: Row, wanted: str) -> None:
 
 def check_twin(row: Row, expected: dict[str, Any]) -> None:
     """Compare a cured twin with its expectation."""
-    codes = {item.code for item in row.diagnosis.findings}
+    codes = {item.code for item in row.diagnosis.all_findings}
     row.failures += [f"{code} still fires" for code in expected["twin"]["gone"] if code in codes]
 
 

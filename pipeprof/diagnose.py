@@ -32,6 +32,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Finding, Pipeline, Recommendation, Rerun, Run, Safety
 from pipeprof.model.plan import applied_phrase
 from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, Profile, RerunFacts, TrialRecord, TrialState
+from pipeprof.rules.causes import group_by_cause
 
 _OF_A_RERUN = ("id", "state", "reason", "speedup", "low", "high", "pairs", "baseline_step_s", "candidate_step_s")
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
@@ -61,7 +62,7 @@ def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bo
         verdict=conclude_alone(conclude(analysis.verdict, findings), analysis),
         timeline=analysis.timeline,
         pipelines=tuple(_pipeline(analysis, view) for view in analysis.pipelines),
-        findings=findings,
+        findings=group_by_cause(findings, judgement.rules, analysis),
         recommendations=recommendations,
         rules=judgement.outcomes,
         unused_comments=judgement.unused,

@@ -17,19 +17,28 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeprof.rules.base import SECTIONS
+from pipeprof.model.diagnosis import Safety
+from pipeprof.rules.base import SECTIONS, say_safety
 from pipeprof.rules.registry import AnyRule, all_rules
 
 OTHERS = {"precision.md", "counterparts.md"}  # written by benchmarks/rules.py, and by hand
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "rules"
+_REMEDIES = {
+    None: "–",
+    Safety.SAFE: "leaves the elements as they are",
+    Safety.USES_MEMORY: "takes memory",
+    Safety.REORDERS: "at worst reorders the elements",
+    Safety.CHANGES_DATA: "at worst changes the elements",
+    Safety.MANUAL: "to be judged by hand",
+}
 _INDEX = """# Rules
 
 Each rule judges the pipeline that TensorFlow ran, on what was measured. `pipeprof explain CODE` prints its page. Made by
 `python scripts/rule_pages.py` from the rules' own docstrings. How often each is right is in [precision.md](precision.md); what
 TensorFlow's guides, XProf and SageMaker Debugger look for, and which rule does here, in [counterparts.md](counterparts.md).
 
-| code | name | status | what it looks for |
-|---|---|---|---|
+| code | name | status | what it looks for | its remedy |
+|---|---|---|---|---|
 {rows}
 """
 
@@ -37,7 +46,10 @@ TensorFlow's guides, XProf and SageMaker Debugger look for, and which rule does 
 def pages() -> dict[str, str]:
     """Return every page by its file's name."""
     rules = sorted(all_rules(), key=lambda rule: rule.code)
-    rows = "\n".join(f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.status} | {summary(rule)} |" for rule in rules)
+    rows = "\n".join(
+        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.status} | {summary(rule)} | {_REMEDIES[rule.remedy_safety]} |"
+        for rule in rules
+    )
     return {"README.md": _INDEX.format(rows=rows)} | {f"{rule.code}.md": page(rule) for rule in rules}
 
 
@@ -58,7 +70,9 @@ def page(rule: AnyRule) -> str:
             body.append(_parameters(rule))
         body.append(f"## {name}\n\n{_prose(named[name])}\n" if name in named else "")
     needs = f"It needs {', '.join(rule.needs)}." if rule.needs else "It needs nothing beyond a run."
-    head = f"# {rule.code} {rule.name}\n\n{parts[0].strip()} Status: {rule.status}, since {rule.since}. {needs}\n"
+    said = say_safety(rule)
+    safety = f"{said[0].upper()}{said[1:]}."
+    head = f"# {rule.code} {rule.name}\n\n{parts[0].strip()} Status: {rule.status}, since {rule.since}. {needs} {safety}\n"
     return "\n".join([_wrapped(head), *(part for part in body if part)])
 
 

@@ -18,7 +18,7 @@ from pipeprof.model.diagnosis import Finding, RuleOutcome
 from pipeprof.model.profile import RunInfo
 from pipeprof.rules.engine import ERROR, FIRED, IGNORED, judge
 from pipeprof.rules.plugins import find_plugins
-from pipeprof.rules.registry import all_rules
+from pipeprof.rules.registry import AnyRule, all_rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +28,7 @@ class Judged:
     findings: tuple[Finding, ...]
     outcomes: tuple[RuleOutcome, ...]
     unused: tuple[str, ...]  # comments that took nothing back, a sentence each
+    rules: tuple[AnyRule, ...]  # those that judged
 
 
 def judge_as_chosen(analysis: Analysis, choice: Choice) -> Judged:
@@ -39,9 +40,10 @@ def judge_as_chosen(analysis: Analysis, choice: Choice) -> Judged:
     judgement = replace(judgement, outcomes=(*judgement.outcomes, *failed))
     comments = tuple(_comments(analysis.profile.run))
     if not comments:
-        return Judged(findings=judgement.findings, outcomes=judgement.outcomes, unused=())
+        return Judged(findings=judgement.findings, outcomes=judgement.outcomes, unused=(), rules=rules)
     left = suppress(judgement.findings, comments)
-    return Judged(findings=left.findings, outcomes=_outcomes(judgement.outcomes, left), unused=left.unused)
+    outcomes = _outcomes(judgement.outcomes, left)
+    return Judged(findings=left.findings, outcomes=outcomes, unused=left.unused, rules=rules)
 
 
 def _outcomes(outcomes: Sequence[RuleOutcome], left: Suppressed) -> tuple[RuleOutcome, ...]:

@@ -65,6 +65,7 @@ def _described(rule: AnyRule) -> dict[str, object]:
         "status": str(rule.status),
         "since": rule.since,
         "summary": _summary(rule),
+        "remedy_safety": None if rule.remedy_safety is None else str(rule.remedy_safety),
         "needs": [str(need) for need in rule.needs],
         "parameters": [{"name": item.name, "default": item.default, **dict(item.metadata)} for item in fields(rule.parameters)],
     }

@@ -141,7 +141,7 @@ def _stage_items(stage: Stage, number: int, steps: Sequence[_Step], lines: int, 
         "_ipl_stage_cat": "read" if is_source else "preprocessing",
         "executed_as": stage.executed_as or "",
     }
-    findings = [f"{item.code} {item.name}" for item in diagnosis.findings if item.stage_id == stage.id]
+    findings = [f"{item.code} {item.name}" for item in diagnosis.all_findings if item.stage_id == stage.id]
     if findings:
         stats["findings"] = ", ".join(findings)
     if stage.is_bottleneck:

@@ -51,6 +51,14 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+class Relation(StrEnum):
+    """Why a finding stands under another."""
+
+    CONSEQUENCE = "consequence"  # the other brings it about
+    OTHER_CURE = "other-cure"  # another way to save the same time
+    SAME_TIME = "same-time"  # it explains less of the same time, or has a dearer cure, and leads to no change of its own
+
+
 class Safety(StrEnum):
     """What a change can do to the user's program."""
 
@@ -341,6 +349,8 @@ class Finding:
     pipeline_id: str | None = None
     call_site: CallSite | None = None
     evidence: tuple[Evidence, ...] = ()
+    consequences: tuple[Finding, ...] = ()  # what has the same cause; these have none of their own
+    relation: Relation | None = None  # of one under another: why it stands there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -450,3 +460,11 @@ class Diagnosis:
     unused_comments: tuple[str, ...] = ()  # "# pipeprof: ignore[...]" that took nothing back, a sentence each
     trials_note: str = ""  # why nothing was tried, where nothing was
     reruns: tuple[Rerun, ...] = ()  # oldest first
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """Every finding that a rule stands by, also those under another; each is followed by what is under it."""
+        under = {
+            id(item): [one for one in item.consequences if one.relation is not Relation.SAME_TIME] for item in self.findings
+        }
+        return tuple(one for item in self.findings for one in (item, *under[id(item)]))

@@ -6,12 +6,13 @@ showed: it says that the input keeps up, only a re-run says that training is fas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Safety, Severity, Trial
+from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Relation, Safety, Severity, Trial
 from pipeprof.model.profile import ElementsState, TrialState
 from pipeprof.report.stages import Sites
 from pipeprof.report.text import counted, harmless, list_words, one_line
@@ -27,6 +28,12 @@ _SAFETY = {
     Safety.CHANGES_DATA: "changes the data",
     Safety.MANUAL: "to be done by hand",
 }
+_RELATIONS = {
+    Relation.CONSEQUENCE: "brings about",
+    Relation.OTHER_CURE: "another cure",
+    Relation.SAME_TIME: "also told by",
+}
+_SENTENCE = re.compile(r"(?<=[.;]) (?=[A-Z])")
 _ELEMENTS = {
     ElementsState.IDENTICAL: "elements identical",
     ElementsState.EQUAL_WITHIN_ROUNDING: "elements equal within rounding",
@@ -84,6 +91,14 @@ class FindingText:
     path: str
     message: str
     evidence: tuple[EvidenceRow, ...]
+    relation: str  # to the finding that it stands under, empty where it stands by itself
+    under: tuple[FindingText, ...]
+    settled: tuple[str, ...]  # rules that have found the same, and stand back
+
+    @property
+    def gist(self) -> str:
+        """The first sentence of the message."""
+        return _SENTENCE.split(self.message, maxsplit=1)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +138,8 @@ class AdviceText:
 
 
 def finding_text(finding: Finding, sites: Sites) -> FindingText:
-    """Return one finding in words."""
+    """Return one finding in words, with what stands under it."""
+    settled = [item for item in finding.consequences if item.relation is Relation.SAME_TIME]
     return FindingText(
         code=one_line(finding.code),
         name=one_line(finding.name),
@@ -133,6 +149,9 @@ def finding_text(finding: Finding, sites: Sites) -> FindingText:
         path=sites.path(finding.call_site),
         message=one_line(finding.message),
         evidence=tuple(_evidence_row(item) for item in finding.evidence),
+        relation="" if finding.relation is None else _RELATIONS[finding.relation],
+        under=tuple(finding_text(item, sites) for item in finding.consequences if item not in settled),
+        settled=tuple(one_line(f"{item.code} {item.name}") for item in settled),
     )
 
 

@@ -115,7 +115,7 @@ class Sites:
 def _sites(diagnosis: Diagnosis) -> list[CallSite]:
     found = [pipeline.call_site for pipeline in diagnosis.pipelines]
     found += [stage.call_site for pipeline in diagnosis.pipelines for stage in pipeline.stages]
-    found += [finding.call_site for finding in diagnosis.findings]
+    found += [finding.call_site for finding in diagnosis.all_findings]
     found += [item.call_site for item in diagnosis.recommendations]
     return [site for site in found if site is not None]
 

@@ -23,7 +23,7 @@ from pipeprof.report.isolated_table import isolated_lines
 from pipeprof.report.stage_table import stage_lines
 from pipeprof.report.stages import PipelineTable
 from pipeprof.report.terminal_layout import Block, hanging, plain
-from pipeprof.report.text import one_line
+from pipeprof.report.text import list_words, one_line
 from pipeprof.report.view import Sheet, Tone, make_sheet
 from pipeprof.store import DEFAULT_ROOT, HTML_FILE, PROFILE_FILE
 
@@ -45,7 +45,7 @@ _OUTCOME_MARKS = {
     Outcome.REFUSED: ("✗", "bold red"),
 }
 _DIFF_STYLES = (("---", "bold"), ("+++", "bold"), ("@@", "cyan"), ("-", "red"), ("+", "green"))
-_TO_ASCII = str.maketrans("✓✗▶→×–…µ·─█", "+x>>x-~u--#")  # one column each, so that widths stay
+_TO_ASCII = str.maketrans("✓✗▶→↳×–…µ·─█", "+x>>>x-~u--#")  # one column each, so that widths stay
 
 
 def print_report(diagnosis: Diagnosis, stream: TextIO, run_path: Path | None) -> None:
@@ -189,7 +189,15 @@ def _finding(finding: FindingText, width: int) -> Block:
     head = Text.assemble(severity, "  ", (f"{finding.code} {finding.name}", "bold"), where)
     block = [*hanging(head, width, "    ", first=Text("  ")), *hanging(Text(finding.message), width, "    ")]
     phrases = "; ".join([*(row.phrase for row in finding.evidence), finding.confidence])
-    return block + hanging(Text(phrases, "dim"), width, "    ")
+    block += hanging(Text(phrases, "dim"), width, "    ")
+    for item in finding.under:
+        elsewhere = f" ({item.where})" if item.where and item.where != finding.where else ""
+        text = Text.assemble(f"{item.relation}: ", (f"{item.code} {item.name}", "bold"), f"{elsewhere}. {item.gist}")
+        block += hanging(text, width, "      ", first=Text("    ↳ "))
+    if finding.settled:
+        text = Text(f"also told by {list_words(finding.settled)}", "dim")
+        block += hanging(text, width, "      ", first=Text("    ↳ ", "dim"))
+    return block
 
 
 def _advice(sheet: Sheet, width: int) -> Iterator[Block]:

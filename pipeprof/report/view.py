@@ -146,7 +146,7 @@ def _headline(diagnosis: Diagnosis) -> Headline:
     verdict = diagnosis.verdict
     if diagnosis.run.bench_step_s == 0 and diagnosis.steps.count:
         return Headline(
-            tone=Tone.WARNING if any(item.severity in _SERIOUS for item in diagnosis.findings) else Tone.GOOD,
+            tone=Tone.WARNING if any(item.severity in _SERIOUS for item in diagnosis.all_findings) else Tone.GOOD,
             sentence=one_line(verdict.sentence),
             tags=("measured alone, without training", f"{verdict.confidence} confidence"),
         )

@@ -18,7 +18,7 @@ from pipeprof import units
 from pipeprof.analysis.alone import is_alone
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity, Stage
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity, Stage
 from pipeprof.model.profile import CallSite
 from pipeprof.rules.needs import Need
 
@@ -35,6 +35,14 @@ COST_SHARE = "cost_share"  # name of the evidence by which findings of one sever
 
 HIGH_SHARE = 0.20
 MEDIUM_SHARE = 0.05
+_REMEDIES = {
+    None: "it leads to no remedy of its own",
+    Safety.SAFE: "its remedy leaves the elements as they are",
+    Safety.USES_MEMORY: "its remedy leaves the elements as they are, and takes memory",
+    Safety.REORDERS: "its remedy can at worst reorder the elements",
+    Safety.CHANGES_DATA: "its remedy can at worst change the elements",
+    Safety.MANUAL: "its remedy is to be judged by hand",
+}
 _CONFIDENCES = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 _NAME_WIDTH = 44
 
@@ -77,10 +85,13 @@ class Rule(ABC, Generic[P]):
     name: ClassVar[str]
     status: ClassVar[Status] = Status.PREVIEW
     since: ClassVar[str] = "0.1"
+    remedy_safety: ClassVar[Safety | None] = None  # the most that what it leads to can do to the elements; None: no remedy
     needs: ClassVar[tuple[Need, ...]] = ()
     rivals: ClassVar[tuple[str, ...]] = ()  # codes that explain the same time of the same stage: the dearest stays
     yields_to: ClassVar[tuple[str, ...]] = ()  # codes with a cheaper cure for the same stage: where one reports, this is silent
     yields_within: ClassVar[tuple[str, ...]] = ()  # the same for the whole pipeline, whichever stage they name
+    follows_from: ClassVar[tuple[str, ...]] = ()  # codes that bring this about in the same pipeline: it stands under theirs
+    cures_upstream: ClassVar[bool] = False  # what it leads to saves the time of the stages before its own, too
     parameters: ClassVar[type[Parameters]] = Parameters
 
     @abstractmethod
@@ -110,6 +121,11 @@ class Rule(ABC, Generic[P]):
             call_site=call_site or _find_call_site(pipeline, view),
             evidence=tuple(evidence),
         )
+
+
+def say_safety(rule: type[Rule[Any]]) -> str:
+    """Say what a rule's remedy can do to the elements at most: a clause without its full stop."""
+    return _REMEDIES[rule.remedy_safety]
 
 
 def grade(share: float) -> Severity:

@@ -2,7 +2,7 @@
 
 The one idea: five outcomes, one for every rule, none silent: fired, passed, not applicable (why), ignored (by whom), error.
 A rule that crashes is reported and costs the others nothing. The engine judges nothing by itself but rivalry: of findings
-that explain the same time of the same stage, the dearest stays.
+that explain the same time of the same stage, the dearest stays, and the others stand under it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeprof import units
 from pipeprof.choice import Thresholds
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Finding, RuleOutcome, Severity
+from pipeprof.model.diagnosis import Finding, Relation, RuleOutcome, Severity
 from pipeprof.model.profile import CallSite
 from pipeprof.rules.base import Rule, cost_of
 from pipeprof.rules.chosen import matches, parameters_of
@@ -50,6 +50,14 @@ class _Result:
     findings: list[Finding] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Settled:
+    """A finding that another one stands for."""
+
+    finding: Finding
+    by: Finding
+
+
 def judge(
     analysis: Analysis,
     select: Sequence[str] = (),
@@ -73,15 +81,19 @@ def judge(
     _refuse_unknown((*select, *ignore), known)
     set_by_code = thresholds or {}
     results = [_run(rule, analysis, select, ignore, set_by_code.get(rule.code, {})) for rule in known]
-    _settle_yields(results)
-    _settle_rivals(results)
-    findings = [finding for result in results for finding in _one_a_call(result.findings, analysis)]
+    settled = [*_settle_yields(results), *_settle_rivals(results)]
+    findings = [one for result in results for one in _one_a_call(_with_settled(result.findings, settled), analysis)]
     return Judgement(
-        findings=tuple(sorted(findings, key=lambda item: (_SEVERITIES.index(item.severity), -cost_of(item), item.code))),
+        findings=tuple(sorted(findings, key=rank_of)),
         outcomes=tuple(
             RuleOutcome(code=item.rule.code, name=item.rule.name, outcome=item.outcome, reason=item.reason) for item in results
         ),
     )
+
+
+def rank_of(finding: Finding) -> tuple[int, float, str]:
+    """Return the key by which findings are sorted: the gravest first, then the dearest."""
+    return _SEVERITIES.index(finding.severity), -cost_of(finding), finding.code
 
 
 def _run(
@@ -138,40 +150,71 @@ def _one_a_call(findings: Sequence[Finding], analysis: Analysis) -> list[Finding
     return kept
 
 
-def _settle_yields(results: Sequence[_Result]) -> None:
-    """Drop what is said of a stage, or of a pipeline, for which a rule with a cheaper cure has a finding."""
-    said = {result.rule.code: result.findings for result in results}
+def _with_settled(findings: Sequence[Finding], settled: Sequence[_Settled]) -> list[Finding]:
+    """Put what was settled under the finding that stands for it, each code once."""
+    return [replace(item, consequences=tuple(_stood_for(item, settled).values())) for item in findings]
+
+
+def _stood_for(finding: Finding, settled: Sequence[_Settled]) -> dict[str, Finding]:
+    """Return by code what a finding stands for, also by way of what it took the place of."""
+    found: dict[str, Finding] = {}
+    open_ends = [finding]
+    while open_ends:
+        winner = open_ends.pop()
+        for item in settled:
+            if item.by is winner and item.finding.code not in found:
+                found[item.finding.code] = replace(item.finding, relation=Relation.SAME_TIME)
+                open_ends.append(item.finding)
+    return found
+
+
+def _settle_yields(results: Sequence[_Result]) -> list[_Settled]:
+    """Take back what is said of a stage, or of a pipeline, for which a rule with a cheaper cure has a finding."""
+    said = {result.rule.code: list(result.findings) for result in results}
+    settled = []
     for result in results:
-        stages = {code: {(item.pipeline_id, item.stage_id) for item in said.get(code, ())} for code in result.rule.yields_to}
-        pipelines = {code: {item.pipeline_id for item in said.get(code, ())} for code in result.rule.yields_within}
-        kept, cheaper = [], set()
-        for mine in result.findings:
-            by = {code for code, places in stages.items() if (mine.pipeline_id, mine.stage_id) in places}
-            by |= {code for code, places in pipelines.items() if mine.pipeline_id in places}
-            cheaper |= by
-            if not by:
-                kept.append(mine)
+        rule = result.rule
+        mine = {id(item): _find_cheaper(item, rule.yields_to, rule.yields_within, said) for item in result.findings}
+        settled += [_Settled(finding=item, by=mine[id(item)][0]) for item in result.findings if mine[id(item)]]
+        kept = [item for item in result.findings if not mine[id(item)]]
         if result.findings and not kept:
-            what = "the same stage" if cheaper & set(result.rule.yields_to) else "the same pipeline"
+            cheaper = {item.code for found in mine.values() for item in found}
+            what = "the same stage" if cheaper & set(rule.yields_to) else "the same pipeline"
             result.outcome, result.reason = PASSED, f"{' and '.join(sorted(cheaper))} has a cheaper cure for {what}"
         result.findings = kept
+    return settled
 
 
-def _settle_rivals(results: Sequence[_Result]) -> None:
+def _find_cheaper(
+    mine: Finding, at_stage: Sequence[str], within: Sequence[str], said: Mapping[str, Sequence[Finding]]
+) -> list[Finding]:
+    """Return the findings that a finding yields to, the dearest first."""
+    place = (mine.pipeline_id, mine.stage_id)
+    found = [item for code in at_stage for item in said.get(code, ()) if (item.pipeline_id, item.stage_id) == place]
+    found += [item for code in within for item in said.get(code, ()) if item.pipeline_id == mine.pipeline_id]
+    return sorted(found, key=lambda item: -cost_of(item))
+
+
+def _settle_rivals(results: Sequence[_Result]) -> list[_Settled]:
     """Of findings of rival rules on one stage keep the dearest; the other rule's outcome says who explains it better."""
     by_code = {result.rule.code: result for result in results}
+    settled = []
     for result in results:
-        beaten_by = {item.code for mine in result.findings for item in _find_betters(mine, result.rule.rivals, by_code)}
+        better = {id(mine): _find_betters(mine, result.rule.rivals, by_code) for mine in result.findings}
+        beaten_by = {item.code for found in better.values() for item in found}
         if not beaten_by:
             continue
-        result.findings = [mine for mine in result.findings if not _find_betters(mine, result.rule.rivals, by_code)]
+        settled += [_Settled(finding=mine, by=better[id(mine)][0]) for mine in result.findings if better[id(mine)]]
+        result.findings = [mine for mine in result.findings if not better[id(mine)]]
         if not result.findings:
             result.outcome, result.reason = PASSED, f"{' and '.join(sorted(beaten_by))} explains more of the same time"
+    return settled
 
 
 def _find_betters(mine: Finding, rivals: Sequence[str], by_code: dict[str, _Result]) -> list[Finding]:
-    """Return rival findings on the same stage that cost more; where they cost the same, the lower code stays."""
+    """Return rival findings on the same stage that cost more, the dearest first; of equals the lower code is better."""
     place = (mine.pipeline_id, mine.stage_id)
     others = [item for code in rivals if code in by_code for item in by_code[code].findings]
     same_place = [item for item in others if (item.pipeline_id, item.stage_id) == place]
-    return [item for item in same_place if (-cost_of(item), item.code) < (-cost_of(mine), mine.code)]
+    better = [item for item in same_place if (-cost_of(item), item.code) < (-cost_of(mine), mine.code)]
+    return sorted(better, key=lambda item: (-cost_of(item), item.code))

@@ -61,6 +61,7 @@ class TooShortToJudge(Rule[TooShortParameters]):
     code = "PP001"
     name = "too-short-to-judge"
     status = Status.STABLE
+    remedy_safety = None
     needs = (Need.TRAINING,)
     parameters = TooShortParameters
 

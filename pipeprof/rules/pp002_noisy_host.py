@@ -71,6 +71,7 @@ class NoisyHost(Rule[NoisyHostParameters]):
     code = "PP002"
     name = "noisy-host"
     status = Status.STABLE
+    remedy_safety = None
     needs = (Need.HOST_LOAD,)
     parameters = NoisyHostParameters
 

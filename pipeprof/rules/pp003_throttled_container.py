@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.cores import pool_threads
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, parameter
 from pipeprof.rules.cost import busy_of
 from pipeprof.rules.needs import Need
@@ -74,6 +74,7 @@ class ThrottledContainer(Rule[ThrottledParameters]):
 
     code = "PP003"
     name = "throttled-container"
+    remedy_safety = Safety.SAFE
     needs = (Need.PIPELINES, Need.CONTAINER)
     parameters = ThrottledParameters
 

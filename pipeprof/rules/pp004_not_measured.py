@@ -70,6 +70,7 @@ class NotMeasured(Rule[NotMeasuredParameters]):
     code = "PP004"
     name = "not-measured"
     status = Status.STABLE
+    remedy_safety = None
     parameters = NotMeasuredParameters
 
     def check(self, analysis: Analysis, params: NotMeasuredParameters) -> Iterator[Finding]:

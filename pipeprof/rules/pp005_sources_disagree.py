@@ -59,6 +59,7 @@ class SourcesDisagree(Rule[SourcesDisagreeParameters]):
     code = "PP005"
     name = "sources-disagree"
     status = Status.STABLE
+    remedy_safety = None
     needs = (Need.PIPELINES, Need.TWO_SOURCES)
     parameters = SourcesDisagreeParameters
 

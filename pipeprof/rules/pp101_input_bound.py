@@ -53,6 +53,7 @@ class InputIsTheLimit(Rule[Parameters]):
     code = "PP101"
     name = "input-bound"
     status = Status.STABLE
+    remedy_safety = None
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

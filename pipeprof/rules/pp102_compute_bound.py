@@ -52,6 +52,7 @@ class ComputeIsTheLimit(Rule[Parameters]):
     code = "PP102"
     name = "compute-bound"
     status = Status.STABLE
+    remedy_safety = None
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pipeprof import units
 from pipeprof.analysis.verdict import HOST_BOUND
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Evidence, Finding, Limit, Severity
+from pipeprof.model.diagnosis import Evidence, Finding, Limit, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, describe_wait
 from pipeprof.rules.needs import Need
 
@@ -53,6 +53,7 @@ class HostBoundLoop(Rule[Parameters]):
     code = "PP103"
     name = "host-bound-loop"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.cores import granted_cores, pool_threads, used_cores
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.model.profile import Control
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, describe_wait, grade, name_stage, parameter
 from pipeprof.rules.cost import busy_of
@@ -72,7 +72,9 @@ class CpuContention(Rule[ContentionParameters]):
     code = "PP104"
     name = "cpu-contention"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS, Need.CONTROL, Need.PROCESS_CPU)
+    follows_from = ("PP204",)
     parameters = ContentionParameters
 
     def check(self, analysis: Analysis, params: ContentionParameters) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Evidence, Finding, Steps
+from pipeprof.model.diagnosis import Evidence, Finding, Safety, Steps
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.epoch_edges import is_rebuilding, share_of_edges
@@ -71,7 +71,9 @@ class SlowStartOfEpochs(Rule[SlowStartParameters]):
     code = "PP105"
     name = "slow-start-of-epochs"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS)
+    follows_from = ("PP405",)
     parameters = SlowStartParameters
 
     def check(self, analysis: Analysis, params: SlowStartParameters) -> Iterator[Finding]:

@@ -60,6 +60,7 @@ class AsyncDispatch(Rule[AsyncDispatchParameters]):
 
     code = "PP107"
     name = "async-dispatch"
+    remedy_safety = None
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS, Need.GPU)
     parameters = AsyncDispatchParameters
 

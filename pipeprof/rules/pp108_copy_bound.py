@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.devices import mean_in, name_gpu, used_gpus
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import GpuSeries
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, name_stage, parameter
 from pipeprof.rules.needs import Need
@@ -67,7 +67,9 @@ class CopyBound(Rule[CopyBoundParameters]):
 
     code = "PP108"
     name = "copy-bound"
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.CONSUMER, Need.GPU, Need.PCIE)
+    follows_from = ("PP606",)
     parameters = CopyBoundParameters
 
     def check(self, analysis: Analysis, params: CopyBoundParameters) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Evidence, Finding
+from pipeprof.model.diagnosis import Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
@@ -68,6 +68,7 @@ class SequentialMap(Rule[RoomParameters]):
     code = "PP201"
     name = "sequential-map"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP601", "PP602")
     parameters = RoomParameters

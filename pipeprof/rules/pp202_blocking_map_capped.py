@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.cores import pipeline_cpu_s, pool_threads, waits_surely
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
@@ -78,6 +78,7 @@ class BlockingMapCapped(Rule[BlockingMapParameters]):
     code = "PP202"
     name = "blocking-map-capped"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.PROCESS_CPU)
     parameters = BlockingMapParameters
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Evidence, Finding
+from pipeprof.model.diagnosis import Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
 from pipeprof.rules.needs import Need
@@ -54,6 +54,7 @@ class LowParallelism(Rule[RoomParameters]):
     code = "PP203"
     name = "low-parallelism"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP601", "PP602")
     parameters = RoomParameters

@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.cores import pool_threads
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Rule, Status, name_stage, parameter, weakest
 from pipeprof.rules.held import Held, HeldParameters, find_held, is_memory_short
 from pipeprof.rules.needs import Need
@@ -65,6 +65,7 @@ class OverParallelism(Rule[OverParallelismParameters]):
     code = "PP204"
     name = "over-parallelism"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
     parameters = OverParallelismParameters
 

@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Evidence, Finding
+from pipeprof.model.diagnosis import Evidence, Finding, Safety
 from pipeprof.model.profile import ExecutedStage
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, parameter, say_wait
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
@@ -77,6 +77,7 @@ class OneFileAtATime(Rule[OneFileParameters]):
     code = "PP205"
     name = "one-file-at-a-time"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP201",)
     parameters = OneFileParameters

@@ -14,7 +14,7 @@ from pipeprof import units
 from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import CONSUMER_SEGMENT, busy_of, effective_slots, is_input_bound, segment_of, segment_s, share_between
 from pipeprof.rules.needs import Need
@@ -78,6 +78,7 @@ class OrderedStragglers(Rule[StragglersParameters]):
     code = "PP206"
     name = "ordered-stragglers"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     parameters = StragglersParameters
 

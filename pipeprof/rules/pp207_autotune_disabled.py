@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cost import CONSUMER_SEGMENT, busy_of, is_input_bound, segment_s, share_between
 from pipeprof.rules.needs import Need
@@ -67,6 +67,7 @@ class AutotuneDisabled(Rule[RoomParameters]):
     code = "PP207"
     name = "autotune-disabled"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = RoomParameters
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.scaling import scaled_rates
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.model.profile import TrialRecord, TrialState
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
 from pipeprof.rules.needs import Need, is_trial_of_calls
@@ -70,6 +70,7 @@ class AutotuneBelowBest(Rule[BelowBestParameters]):
 
     code = "PP208"
     name = "autotune-below-best"
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.SCALING)
     rivals = ("PP202",)
     parameters = BelowBestParameters

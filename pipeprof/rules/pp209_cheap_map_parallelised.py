@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, busy_of_others, is_input_bound, share_between
 from pipeprof.rules.needs import Need
@@ -72,6 +72,7 @@ class CheapMapParallelised(Rule[CheapMapParameters]):
 
     code = "PP209"
     name = "cheap-map-parallelised"
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP601",)
     parameters = CheapMapParameters

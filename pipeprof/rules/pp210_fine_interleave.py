@@ -13,7 +13,7 @@ from pipeprof import units
 from pipeprof.analysis.alignment import stem
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, busy_of_others, is_input_bound, share_between
 from pipeprof.rules.needs import Need
@@ -74,6 +74,7 @@ class FineInterleave(Rule[FineInterleaveParameters]):
     code = "PP210"
     name = "fine-interleave"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP205",)
     parameters = FineInterleaveParameters

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
@@ -57,6 +57,7 @@ class NoOverlapAtTheEnd(Rule[OverlapParameters]):
     code = "PP301"
     name = "no-overlap"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     parameters = OverlapParameters
 

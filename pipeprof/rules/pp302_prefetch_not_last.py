@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import Rule, Status, grade, name_place, name_stage, say_wait, weakest
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.needs import Need
@@ -54,6 +54,7 @@ class PrefetchNotLast(Rule[OverlapParameters]):
     code = "PP302"
     name = "prefetch-not-last"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     parameters = OverlapParameters
 

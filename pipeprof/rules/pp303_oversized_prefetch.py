@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Rule, Status, name_stage, weakest
 from pipeprof.rules.held import Held, HeldParameters, find_held, is_memory_short
 from pipeprof.rules.needs import Need
@@ -51,6 +51,7 @@ class OversizedPrefetch(Rule[HeldParameters]):
     code = "PP303"
     name = "oversized-prefetch"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
     parameters = HeldParameters
 

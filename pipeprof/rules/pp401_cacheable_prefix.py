@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cache_point import count_objects, count_passes, find_disproved
 from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, free_bytes
@@ -68,7 +68,9 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
     code = "PP401"
     name = "cacheable-prefix"
     status = Status.STABLE
+    remedy_safety = Safety.USES_MEMORY
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.MEMORY)
+    cures_upstream = True
     parameters = CacheablePrefixParameters
 
     def check(self, analysis: Analysis, params: CacheablePrefixParameters) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import Role
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.cache_point import count_objects, count_passes, is_repeated
@@ -59,6 +59,7 @@ class FrozenRandomness(Rule[Parameters]):
     code = "PP402"
     name = "frozen-randomness"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES,)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cache_point import count_objects, count_passes
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
@@ -63,7 +63,9 @@ class CacheNeverCompletes(Rule[NeverCompletesParameters]):
     code = "PP403"
     name = "cache-never-completes"
     status = Status.STABLE
+    remedy_safety = Safety.USES_MEMORY
     needs = (Need.PIPELINES, Need.COUNTERS)
+    cures_upstream = True
     parameters = NeverCompletesParameters
 
     def check(self, analysis: Analysis, params: NeverCompletesParameters) -> Iterator[Finding]:

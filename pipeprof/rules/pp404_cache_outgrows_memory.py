@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import StoredSize, measure_stored, reads_everything
 from pipeprof.rules.memory_room import TENSOR_OVERHEAD_BYTES, held_bytes, memory_limit, tensors_of
@@ -85,7 +85,9 @@ class CacheOutgrowsMemory(Rule[OutgrowsMemoryParameters]):
     code = "PP404"
     name = "cache-outgrows-memory"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.PIPELINES, Need.MEMORY)
+    follows_from = ("PP606",)
     parameters = OutgrowsMemoryParameters
 
     def check(self, analysis: Analysis, params: OutgrowsMemoryParameters) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import measure_element
 from pipeprof.rules.cost import busy_of
@@ -79,7 +79,9 @@ class ShuffleMemory(Rule[ShuffleMemoryParameters]):
     code = "PP405"
     name = "shuffle-memory"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES, Need.MEMORY)
+    follows_from = ("PP606",)
     parameters = ShuffleMemoryParameters
 
     def check(self, analysis: Analysis, params: ShuffleMemoryParameters) -> Iterator[Finding]:

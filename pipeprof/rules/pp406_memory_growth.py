@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import count_objects
 from pipeprof.rules.memory_room import held_bytes, memory_limit
@@ -84,6 +84,7 @@ class MemoryGrowth(Rule[MemoryGrowthParameters]):
     code = "PP406"
     name = "memory-growth"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.MEMORY)
     rivals = ("PP404",)
     parameters = MemoryGrowthParameters

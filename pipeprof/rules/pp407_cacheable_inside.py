@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_point import count_passes, is_repeated
 from pipeprof.rules.cost import busy_of, is_input_bound
@@ -69,6 +69,7 @@ class CacheableInside(Rule[CacheableInsideParameters]):
     code = "PP407"
     name = "cacheable-inside"
     status = Status.STABLE
+    remedy_safety = Safety.USES_MEMORY
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = CacheableInsideParameters
 

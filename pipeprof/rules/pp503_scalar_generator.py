@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_point import measure_element
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
@@ -71,6 +71,7 @@ class ScalarGenerator(Rule[ScalarGeneratorParameters]):
     code = "PP503"
     name = "scalar-generator"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP501", "PP502")
     parameters = ScalarGeneratorParameters

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import consumer_of, elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.batched_form import has_batched_form, parses_records, share_of_hand_over
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
@@ -77,6 +77,7 @@ class MapBeforeBatch(Rule[MapBeforeBatchParameters]):
     code = "PP601"
     name = "map-before-batch"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP201",)
     parameters = MapBeforeBatchParameters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step, neighbours, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.batched_form import PARSERS, has_batched_form, parses_records, share_of_hand_over
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
@@ -82,6 +82,7 @@ class ParseSingle(Rule[ParseSingleParameters]):
     code = "PP602"
     name = "parse-single"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP201", "PP203")
     parameters = ParseSingleParameters

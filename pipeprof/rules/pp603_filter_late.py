@@ -13,7 +13,7 @@ from enum import Enum
 from pipeprof import units
 from pipeprof.analysis.stage_graph import elements_per_step
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
@@ -75,6 +75,7 @@ class FilterLate(Rule[FilterLateParameters]):
     code = "PP603"
     name = "filter-late"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = FilterLateParameters
 

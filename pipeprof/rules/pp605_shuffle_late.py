@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.needs import Need
 from pipeprof.rules.reordering import ONE_TO_ONE, held_bytes, held_elements, input_of, seconds_to_make, walk_back
@@ -68,6 +68,7 @@ class ShuffleLate(Rule[ShuffleLateParameters]):
     code = "PP605"
     name = "shuffle-late"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.COUNTERS)
     rivals = ("PP105", "PP405")
     parameters = ShuffleLateParameters

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, weakest
 from pipeprof.rules.cache_point import measure_stored
 from pipeprof.rules.cost import busy_of, is_input_bound
@@ -73,6 +73,7 @@ class CastEarly(Rule[CastEarlyParameters]):
     code = "PP606"
     name = "cast-early"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.COUNTERS)
     parameters = CastEarlyParameters
 

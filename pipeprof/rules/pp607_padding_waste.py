@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.needs import Need
 from pipeprof.rules.reordering import input_of
@@ -65,6 +65,7 @@ class PaddingWaste(Rule[PaddingWasteParameters]):
     code = "PP607"
     name = "padding-waste"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.COUNTERS)
     parameters = PaddingWasteParameters
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
@@ -74,6 +74,7 @@ class ResizeDecodeWaste(Rule[ResizeDecodeParameters]):
     code = "PP608"
     name = "resize-decode-waste"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS)
     parameters = ResizeDecodeParameters
 

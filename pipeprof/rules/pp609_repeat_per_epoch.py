@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Evidence, Finding
+from pipeprof.model.diagnosis import Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cache_point import differs_by_object
 from pipeprof.rules.cost import is_input_bound
@@ -66,6 +66,7 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
     code = "PP609"
     name = "repeat-per-epoch"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS)
     parameters = RepeatPerEpochParameters
 

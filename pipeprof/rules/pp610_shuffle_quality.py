@@ -13,7 +13,7 @@ from enum import StrEnum
 from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import CallSite, Role
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.cache_point import count_objects
@@ -82,6 +82,7 @@ class ShuffleQuality(Rule[ShuffleQualityParameters]):
     code = "PP610"
     name = "shuffle-quality"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES,)
     parameters = ShuffleQualityParameters
 

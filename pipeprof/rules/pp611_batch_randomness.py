@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import Role
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.needs import Need
@@ -56,6 +56,7 @@ class BatchRandomness(Rule[Parameters]):
     code = "PP611"
     name = "batch-randomness"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES,)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.needs import Need
 
@@ -48,6 +48,7 @@ class SeedsLost(Rule[Parameters]):
     code = "PP612"
     name = "seeds-lost"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES,)
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape

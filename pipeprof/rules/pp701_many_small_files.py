@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import is_input_bound
@@ -66,6 +66,7 @@ class ManySmallFiles(Rule[SmallFilesParameters]):
     code = "PP701"
     name = "many-small-files"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.FILES)
     yields_to = ("PP205",)
     parameters = SmallFilesParameters

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Evidence, Finding
+from pipeprof.model.diagnosis import Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, parameter, say_wait
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import busy_of, is_input_bound
@@ -63,6 +63,7 @@ class SingleLargeFile(Rule[SingleFileParameters]):
     code = "PP702"
     name = "single-large-file"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.FILES)
     rivals = ("PP703",)
     parameters = SingleFileParameters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
@@ -83,6 +83,7 @@ class TextParsing(Rule[TextParsingParameters]):
     code = "PP705"
     name = "text-parsing"
     status = Status.STABLE
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.FILES)
     yields_to = ("PP201", "PP202", "PP203", "PP601", "PP602")
     parameters = TextParsingParameters

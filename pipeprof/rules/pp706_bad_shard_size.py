@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage, parameter
 from pipeprof.rules.file_reading import Reader, describe_files, find_readers
 from pipeprof.rules.needs import Need
@@ -61,6 +61,7 @@ class BadShardSize(Rule[ShardSizeParameters]):
     code = "PP706"
     name = "bad-shard-size"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.PIPELINES, Need.COUNTERS, Need.FILES)
     rivals = ("PP701",)
     parameters = ShardSizeParameters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.stage_graph import downstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import FeatureWaste, SourceFiles
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
@@ -66,6 +66,7 @@ class EncodedWaste(Rule[EncodedWasteParameters]):
     code = "PP707"
     name = "encoded-waste"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES, Need.COUNTERS, Need.FILES)
     parameters = EncodedWasteParameters
 

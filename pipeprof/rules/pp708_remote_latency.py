@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.cores import waits_surely
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_at
@@ -66,7 +66,9 @@ class RemoteLatency(Rule[RemoteLatencyParameters]):
 
     code = "PP708"
     name = "remote-latency"
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.FILES)
+    follows_from = ("PP403",)
     yields_to = ("PP202", "PP205")
     parameters = RemoteLatencyParameters
 

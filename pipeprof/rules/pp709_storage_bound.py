@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Rule, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import is_input_bound
@@ -55,7 +55,9 @@ class StorageBound(Rule[StorageParameters]):
 
     code = "PP709"
     name = "storage-bound"
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.FILES, Need.STORAGE_READS)
+    follows_from = ("PP403", "PP707")
     yields_to = ("PP205", "PP701")
     parameters = StorageParameters
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.cores import granted_cores, used_cores
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
 from pipeprof.rules.needs import Need
@@ -69,6 +69,7 @@ class MoveToModel(Rule[MoveToModelParameters]):
 
     code = "PP802"
     name = "move-to-model"
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.PROCESS_CPU, Need.GPU)
     yields_to = ("PP201", "PP202", "PP203", "PP501", "PP601")
     parameters = MoveToModelParameters

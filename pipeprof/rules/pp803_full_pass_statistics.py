@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import HIGH_SHARE, Parameters, Rule, Status, name_place, parameter
 from pipeprof.rules.needs import Need
 
@@ -65,6 +65,7 @@ class FullPassStatistics(Rule[FullPassParameters]):
     code = "PP803"
     name = "full-pass-statistics"
     status = Status.STABLE
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.CONSUMER)
     parameters = FullPassParameters
 

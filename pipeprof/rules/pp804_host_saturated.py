@@ -15,7 +15,7 @@ from pipeprof.analysis.cores import granted_cores, used_cores
 from pipeprof.analysis.outlook import look_ahead
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Bound, BoundLimit, Confidence, Evidence, Finding
+from pipeprof.model.diagnosis import Bound, BoundLimit, Confidence, Evidence, Finding, Safety
 from pipeprof.model.outlook import Outlook
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cache_weight import is_served_by_cache
@@ -70,7 +70,9 @@ class HostSaturated(Rule[HostSaturatedParameters]):
     code = "PP804"
     name = "host-saturated"
     status = Status.STABLE
+    remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS, Need.PROCESS_CPU)
+    follows_from = ("PP003", "PP403")
     yields_to = ("PP201", "PP202", "PP203", "PP401", "PP501", "PP601", "PP602", "PP608", "PP703", "PP705", "PP801", "PP802")
     yields_within = ("PP603", "PP604")  # while work is thrown away there is less to do first
     parameters = HostSaturatedParameters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.devices import name_gpu, well_sampled_gpus
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, InputBound, Limit, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, InputBound, Limit, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, describe_wait, parameter
 from pipeprof.rules.needs import Need
 
@@ -58,7 +58,9 @@ class UnderusedGpu(Rule[UnderusedParameters]):
 
     code = "PP805"
     name = "underused-gpu"
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.GPU)
+    follows_from = ("PP103",)
     parameters = UnderusedParameters
 
     def check(self, analysis: Analysis, params: UnderusedParameters) -> Iterator[Finding]:

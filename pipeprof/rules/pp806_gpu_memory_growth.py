@@ -13,7 +13,7 @@ from itertools import pairwise
 from pipeprof import units
 from pipeprof.analysis.devices import bins_in, name_gpu
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import GpuSeries, Loop
 from pipeprof.rules.base import Parameters, Rule, parameter
 from pipeprof.rules.needs import Need
@@ -71,6 +71,7 @@ class GpuMemoryGrowth(Rule[GpuMemoryGrowthParameters]):
 
     code = "PP806"
     name = "gpu-memory-growth"
+    remedy_safety = Safety.SAFE
     needs = (Need.TRAINING, Need.GPU)
     parameters = GpuMemoryGrowthParameters
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.analysis.devices import name_gpu, well_sampled_gpus
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
+from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import Parameters, Rule, parameter
 from pipeprof.rules.needs import Need
 
@@ -66,6 +66,7 @@ class ReplicaImbalance(Rule[ImbalanceParameters]):
 
     code = "PP807"
     name = "replica-imbalance"
+    remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.CONSUMER, Need.GPU)
     parameters = ImbalanceParameters
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeprof import units
 from pipeprof.errors import UserError
-from pipeprof.rules.base import SECTIONS, Parameters, Rule
+from pipeprof.rules.base import SECTIONS, Parameters, Rule, say_safety
 from pipeprof.rules.pp001_too_short_to_judge import TooShortToJudge
 from pipeprof.rules.pp002_noisy_host import NoisyHost
 from pipeprof.rules.pp003_throttled_container import ThrottledContainer
@@ -197,10 +197,11 @@ def explain_text(code: str, rules: Sequence[AnyRule] = _RULES) -> str:
     rule = find_rule(code, rules)
     head = f"{rule.code} {rule.name} ({rule.status}, since {rule.since})"
     needs = textwrap.fill(f"Needs: {', '.join(rule.needs) if rule.needs else 'nothing beyond a run'}.", _WIDTH)
+    safety = textwrap.fill(f"Safety: {say_safety(rule)}.", _WIDTH)
     page = inspect.cleandoc(rule.__doc__ or "")
     before, marker, references = page.rpartition(f"\n{SECTIONS[-1]}:\n")
     body = f"{before.rstrip()}\n{_describe_parameters(rule.parameters)}{marker}{references}"
-    return f"{head}\n{'=' * len(head)}\n\n{body}\n\n{needs}\n"
+    return f"{head}\n{'=' * len(head)}\n\n{body}\n\n{needs}\n{safety}\n"
 
 
 def _describe_parameters(parameters: type[Parameters]) -> str:

@@ -13,6 +13,7 @@ from pipeprof.model.diagnosis import (
     InputBound,
     Limit,
     Pipeline,
+    Relation,
     Resources,
     RuleOutcome,
     Severity,
@@ -266,7 +267,22 @@ def hostile() -> Diagnosis:
     )
 
 
+def one_cause() -> Diagnosis:
+    """A sequential map that another cure would save the time of, a consequence of it, and two rules that stood back."""
+    cure = replace(
+        sequential_map(), code="PP407", name="cacheable-inside", relation=Relation.OTHER_CURE, severity=Severity.MEDIUM,
+        message="train.py:42 .map(decode) makes the same picture in every epoch before its first random op. Cache it there.",
+    )  # fmt: skip
+    burst = replace(
+        cure, code="PP106", name="bursty-input", relation=Relation.CONSEQUENCE, call_site=site(57, "fit(ds)"), evidence=(),
+        message="9 of 412 steps wait long: 87 % of all waiting. A larger buffer bridges it.",
+    )  # fmt: skip
+    less = (("PP602", "parse-single"), ("PP705", "text-parsing"))
+    settled = [replace(cure, code=code, name=name, relation=Relation.SAME_TIME) for code, name in less]
+    return replace(input_bound(), findings=(replace(sequential_map(), consequences=(burst, cure, *settled)),))
+
+
 def all_diagnoses() -> dict[str, Diagnosis]:
     """Return every document of this module by name."""
-    makers = (input_bound, healthy, killed, no_pipeline, many_findings, with_gpu, hostile)
+    makers = (input_bound, healthy, killed, no_pipeline, many_findings, with_gpu, hostile, one_cause)
     return {maker.__name__: maker() for maker in makers}

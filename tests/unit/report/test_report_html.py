@@ -13,7 +13,7 @@ import pytest
 
 from pipeprof.model.diagnosis import Diagnosis, TimelinePoint
 from pipeprof.report.html_page import render
-from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings, no_pipeline
+from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings, no_pipeline, one_cause
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 DRAWN = {"path", "rect", "circle"}
@@ -193,3 +193,11 @@ def test_a_time_line_with_holes_is_still_a_page(points: tuple[TimelinePoint, ...
 
     assert page.faults == []
     assert not [value for value in page.values("d") if "nan" in value]
+
+
+def test_what_has_the_same_cause_stands_in_full_under_its_finding() -> None:
+    text = Page(render(one_cause())).text.replace("\xa0", " ")
+
+    (finding,) = one_cause().findings
+    assert [item.message for item in finding.consequences[:2] if item.message not in text] == []
+    assert "Also told by PP602 parse-single, PP705 text-parsing" in text

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from pipeprof.model.diagnosis import Diagnosis, Finding, Severity
 from pipeprof.model.profile import TrialState
 from pipeprof.report.terminal import print_report
-from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings
+from tests.support.diagnoses import all_diagnoses, healthy, hostile, input_bound, many_findings, one_cause
 from tests.support.diagnosis_parts import parallel_calls, stages, train_pipeline
 
 ESCAPE = "\x1b["
@@ -232,3 +232,12 @@ def test_the_patch_of_an_undecided_trial_is_shown(print_at: PrintAt) -> None:
     assert "? UNDECIDED" in text
     assert "NO DIFFERENCE" not in text
     assert "+    ds = ds.map(decode, num_parallel_calls=tf.data.AUTOTUNE)" in text
+
+
+def test_what_has_the_same_cause_stands_in_short_under_its_finding(print_at: PrintAt) -> None:
+    text = print_at(one_cause(), 120)
+
+    assert "↳ brings about: PP106 bursty-input (train.py:57). 9 of 412 steps wait long: 87 % of all waiting.\n" in text
+    assert "↳ another cure: PP407 cacheable-inside. train.py:42 .map(decode) makes the same picture" in text
+    assert "↳ also told by PP602 parse-single and PP705 text-parsing\n" in text
+    assert "Cache it there" not in text, "the cure is in the full report"
