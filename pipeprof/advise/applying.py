@@ -8,13 +8,11 @@ everything above it is as in the run that proved the change, and where no state 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any  # TensorFlow's datasets carry no types
 
-from pipeprof.advise.changes.pipeline_options import serialized_option
+from pipeprof.advise.applied_stages import MAKERS, READY
 from pipeprof.advise.neutralise import is_random
 from pipeprof.capture.call_sites import Origin, resolve
 from pipeprof.capture.datasets import sources_first
@@ -24,9 +22,11 @@ from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, s
 from pipeprof.model.profile import RunInfo, StageFunction
 
 _BY_SOURCE = "pipeprof fix changes the source instead"
-_NOT_HERE = dict.fromkeys(("vectorize", "parse_batch"), "it would trace your function a second time")
+_NOT_HERE = {
+    **dict.fromkeys(("vectorize", "parse_batch"), f"it would trace your function a second time; {_BY_SOURCE}"),
+    "fuse_decode_crop": "a file that is no JPEG would end the program; the report holds a sketch for the source",
+}
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them
-_READY = "ready_input"  # no change that is proposed: it measures what the fastest input would give
 
 
 class Applier:
@@ -84,20 +84,20 @@ class Applier:
         from tensorflow.python.eager import context
 
         kind = change.change.kind
-        make = _MAKERS.get(kind)
+        make = MAKERS.get(kind)
         if make is None:
-            raise TrialError(f"{_NOT_HERE.get(kind, 'it cannot be applied to a running program')}; {_BY_SOURCE}")
+            raise TrialError(_NOT_HERE.get(kind) or f"it cannot be applied to a running program; {_BY_SOURCE}")
         if not context.executing_eagerly() or not hasattr(dataset._variant_tensor, "numpy"):
             raise TrialError("the stage is made inside a graph")
         above = list(sources_first(dataset))
         tree = next((tree for tree in change.trees if self._is_same(above, tree)), None)
         if tree is None:
             raise TrialError(f"what stands above it is not what {self._plan.run_id} had")
-        if kind not in {*_KEEPS_PACE, _READY}:
+        if kind not in {*_KEEPS_PACE, READY}:
             _refuse_live_state(above)
         if kind in {"parallel_calls", "cache"}:
             _refuse_seeded(dataset)
-        if kind == "cache":
+        if kind in {"cache", "split_map"}:
             _refuse_other_size(dataset, tree[-1])
         make(dataset, change.change.params)
 
@@ -155,86 +155,3 @@ def _refuse_other_size(dataset: Any, stage: PlannedStage) -> None:
     count = int(gen_dataset_ops.dataset_cardinality(dataset._variant_tensor))
     if count != stage.cardinality:
         raise TrialError(f"it gives {count:,} elements and not {stage.cardinality:,}: the memory it would take is not known")
-
-
-# --- the changed stages -------------------------------------------------------------------------------------------
-
-
-def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
-    """Make the parallel form; its order is kept whatever options follow, unless the program has asked for another."""
-    from tensorflow.python.framework import dtypes, ops
-    from tensorflow.python.ops import gen_dataset_ops
-
-    calls = ops.convert_to_tensor(int(params["num_parallel_calls"]), dtypes.int64)
-    automatic = ops.convert_to_tensor(-1, dtypes.int64)
-    function = dataset._map_func.function
-    deterministic = getattr(dataset, "_deterministic", "true")
-    shared = {"f": function, "num_parallel_calls": calls, "deterministic": deterministic, **dataset._common_args}
-    name = type(dataset).__name__
-    source, captured = dataset._input_dataset._variant_tensor, function.captured_inputs
-    if name in {"_MapDataset", "_ParallelMapDataset"}:
-        variant = gen_dataset_ops.parallel_map_dataset_v2(
-            source,
-            captured,
-            use_inter_op_parallelism=dataset._use_inter_op_parallelism,
-            preserve_cardinality=dataset._preserve_cardinality,
-            use_unbounded_threadpool=getattr(dataset, "_use_unbounded_threadpool", False),
-            **shared,
-        )
-    elif name in {"_InterleaveDataset", "_ParallelInterleaveDataset"}:
-        variant = gen_dataset_ops.parallel_interleave_dataset_v4(
-            source,
-            captured,
-            cycle_length=dataset._cycle_length,
-            block_length=dataset._block_length,
-            buffer_output_elements=getattr(dataset, "_buffer_output_elements", automatic),
-            prefetch_input_elements=getattr(dataset, "_prefetch_input_elements", automatic),
-            **shared,
-        )
-    else:
-        raise TrialError(f"{name} has no parallel form")
-    dataset._variant_tensor_attr = variant
-
-
-def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
-    """Put a cache behind the stage; it lives as long as the stage, as it would where the source had it."""
-    from tensorflow.python.data.ops import cache_op
-
-    cached = cache_op.CacheDataset(copy.copy(dataset), "")
-    dataset._variant_tensor_attr = cached._variant_tensor
-    dataset._pipeprof_cache = cached
-
-
-def _prefetch(dataset: Any, _params: Mapping[str, Any]) -> None:
-    """Put a buffer behind the stage, of the size that AUTOTUNE chooses."""
-    from tensorflow.python.data.ops import prefetch_op
-
-    ahead = prefetch_op._PrefetchDataset(copy.copy(dataset), buffer_size=-1)
-    dataset._variant_tensor_attr = ahead._variant_tensor
-
-
-def _ready_input(dataset: Any, params: Mapping[str, Any]) -> None:
-    """Put the first batch, over and over, in the place of all others; the loop goes round as often as before."""
-    ready = copy.copy(dataset).take(1).cache().repeat(int(params["elements"]))
-    dataset._variant_tensor_attr = ready._variant_tensor
-    dataset._pipeprof_cache = ready
-
-
-def _put_option(kind: str, dataset: Any, params: Mapping[str, Any]) -> None:
-    """Put an option behind the stage, where it leaves the others as they are."""
-    from tensorflow.python.ops import gen_dataset_ops
-
-    dataset._variant_tensor_attr = gen_dataset_ops.options_dataset(
-        dataset._variant_tensor, serialized_options=serialized_option(kind, params), **dataset._flat_structure
-    )
-
-
-_MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
-    "parallel_calls": _parallel,
-    "cache": _cache,
-    "prefetch": _prefetch,
-    _READY: _ready_input,
-    "thread_pool": partial(_put_option, "thread_pool"),
-    "limit_memory": partial(_put_option, "limit_memory"),
-    "enable_autotune": partial(_put_option, "enable_autotune"),
-}

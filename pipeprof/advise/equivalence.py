@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pipeprof import units
 from pipeprof.advise.before_batch import cut_before_batch
 from pipeprof.advise.digest import equal_within_rounding
-from pipeprof.advise.neutralise import Neutralised, neutralise, random_ops, reshuffles
+from pipeprof.advise.neutralise import HeldStill, neutralise, random_ops, reshuffles
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records, records_for
@@ -59,6 +59,7 @@ def compare(
     time_budget_s: float,
     kept_at: str = "",
     may_reorder: bool = False,
+    cuts_functions: bool = False,
 ) -> Equivalence:
     """Compare the elements of a pipeline with those of its changed form.
 
@@ -70,6 +71,7 @@ def compare(
         time_budget_s: seconds; what was not compared by then is left out and counted.
         kept_at: node of the original whose elements the change keeps for later epochs, where it does so.
         may_reorder: whether the change is one of the order: then parts of epochs say nothing of the elements.
+        cuts_functions: whether random ops get other arguments than the element: then all elements draw the same values.
 
     Raises:
         TrialError: one of them cannot be loaded.
@@ -90,7 +92,7 @@ def compare(
         if may_reorder:  # only whole epochs say something then
             batch = max(batch_sizes(original.graph), default=1)
             limit_elements = min(limit_elements, max(_FEWEST_BATCHES, _REORDERED_RECORDS // batch))
-        bounds = _Limits(limit_elements, epochs, deadline, may_reorder)
+        bounds = _Limits(limit_elements, epochs, deadline, may_reorder, cuts_functions)
         result = _compare_elements(original, changed, bounds)
         if result.state is not ElementsState.DIFFERENT and steady.is_steady is None and original.has_python:
             return replace(result, state=ElementsState.UNCHECKED, note=_join(result.note, steady.note))
@@ -103,6 +105,7 @@ class _Limits:
     epochs: int
     deadline_s: float
     may_reorder: bool
+    cuts_functions: bool
 
 
 def _compare_elements(original: Replayable, changed: Replayable, limits: _Limits) -> Equivalence:
@@ -138,10 +141,10 @@ class _Comparison:
     """Reads both sides once and judges."""
 
     def __init__(self, pair: _Pair, limits: _Limits) -> None:
-        still = neutralise(pair.original.graph), neutralise(pair.changed.graph)
+        still = [neutralise(side.graph, by_element=not limits.cuts_functions) for side in (pair.original, pair.changed)]
         self._original = pair.original.with_graph(still[0].graph)
         self._changed = pair.changed.with_graph(still[1].graph)
-        self._randomness = _Randomness.of(*still)
+        self._randomness = HeldStill.of(*still, by_element=not limits.cuts_functions)
         self._limits, self._deadline_s = limits, limits.deadline_s
 
     def judge(self) -> Equivalence:
@@ -225,27 +228,6 @@ class _Comparison:
         if not ours or not theirs or not (ours[0].complete and theirs[0].complete):
             return None
         return _same_multiset(ours[0], theirs[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _Randomness:
-    replaced: int
-    left: tuple[str, ...]
-
-    @classmethod
-    def of(cls, original: Neutralised, changed: Neutralised) -> _Randomness:
-        """Sum up what was held still in both graphs."""
-        return cls(max(original.replaced, changed.replaced), tuple(sorted({*original.left, *changed.left})))
-
-    @property
-    def is_random(self) -> bool:
-        """Whether elements are drawn anew in the real graphs."""
-        return bool(self.replaced or self.left)
-
-    @property
-    def note(self) -> str:
-        """What was done about it, in a sentence part."""
-        return "compared with the random draws held still" if self.replaced else ""
 
 
 # --- freshness ---------------------------------------------------------------------------------------------------

@@ -69,12 +69,52 @@ class Neutralised:
     left: tuple[str, ...]
 
 
-def neutralise(graph: Any) -> Neutralised:
-    """Return a copy of ``graph`` whose random draws depend on the element alone."""
+@dataclass(frozen=True, slots=True)
+class HeldStill:
+    """What was done about the randomness of two graphs that are compared.
+
+    Attributes:
+        replaced: random ops that were replaced.
+        left: names of those that could not be.
+        by_element: whether elements draw different values.
+    """
+
+    replaced: int
+    left: tuple[str, ...]
+    by_element: bool
+
+    @classmethod
+    def of(cls, original: Neutralised, changed: Neutralised, *, by_element: bool) -> HeldStill:
+        """Sum up what was held still in both graphs."""
+        left = tuple(sorted({*original.left, *changed.left}))
+        return cls(max(original.replaced, changed.replaced), left, by_element)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether elements are drawn anew in the real graphs."""
+        return bool(self.replaced or self.left)
+
+    @property
+    def note(self) -> str:
+        """What was done about it, in a sentence part."""
+        if not self.replaced:
+            return ""
+        same = "" if self.by_element else ", the same for all elements"
+        return f"compared with the random draws held still{same}"
+
+
+def neutralise(graph: Any, *, by_element: bool = True) -> Neutralised:
+    """Return a copy of ``graph`` whose random draws depend on the element alone.
+
+    Args:
+        graph: a GraphDef.
+        by_element: whether elements draw different values; else each op draws one for all of them, as a function needs whose
+            arguments are no longer the element.
+    """
     copy = graphs.copy_graph(graph)
     replaced, left, edited = 0, set(), set()
     for function in graphs.reachable_functions(copy).values():
-        count, rest = _neutralise_function(function)
+        count, rest = _neutralise_function(function, by_element=by_element)
         replaced += count
         left.update(rest)
         if count:
@@ -114,13 +154,13 @@ def is_random(op: str) -> bool:
     return (op.startswith(_STATEFUL_RANDOM) and not op.startswith(_NOT_RANDOM)) or op == "SampleDistortedBoundingBox"
 
 
-def _neutralise_function(function: Any) -> tuple[int, list[str]]:
+def _neutralise_function(function: Any, *, by_element: bool) -> tuple[int, list[str]]:
     seeds = seed_states(function)
     targets = [node for node in function.node_def if _is_target(node, seeds)]
     left = [str(node.op) for node in function.node_def if is_random(node.op) and not _is_target(node, seeds)]
     if not targets:
         return 0, left
-    key = _fingerprint(function)
+    key = _fingerprint(function) if by_element else _one_for_all(function)
     for number, node in enumerate(targets):
         if node.op in _TWINS:
             _replace_by_twin(function, node, _seed_pair(function, key, number))
@@ -156,6 +196,12 @@ def _fingerprint(function: Any) -> str:
         number.attr["T"].type = tf.uint8.as_datatype_enum
         number.attr["type"].type = tf.int64.as_datatype_enum
         return _reshape(function, f"{number.name}:output:0", tf.int64, [])
+    return _one_for_all(function)
+
+
+def _one_for_all(function: Any) -> str:
+    import tensorflow as tf
+
     return graphs.add_function_constant(function, 1, tf.int64)
 
 

@@ -22,6 +22,7 @@ from pipeprof.rules.file_reading import FINE
 from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
 from pipeprof.rules.pp602_parse_single import PARSER
+from pipeprof.rules.pp608_resize_decode_waste import DECODE
 from pipeprof.rules.sequential_cause import INSIDE
 
 MANUAL = {
@@ -29,7 +30,6 @@ MANUAL = {
     "replace_python": "Do this work in TensorFlow ops, or yield whole batches from Python",
     "build_once": "Build this dataset once, outside the loop over epochs, and cache it there",
     "prefetch_to_device": "Send fewer bytes, or copy the next batch to the device while this one is used: prefetch_to_device",
-    "split_map": "Split this function where it first draws at random, and cache between the two maps",
     "place_cache": "Move the cache above the random stages",
     "steps_per_execution": "Put several steps into one call into TensorFlow",
     "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
@@ -51,7 +51,7 @@ MANUAL = {
     "data_service": "Run the input on tf.data service workers",
     "move_to_model": "Move this augmentation into the model, on the GPU",
     "bucket": "Let rows of about one length meet in a batch: bucket_by_sequence_length",
-    "fuse_decode_crop": "Make only the pixels that are used: crop while decoding, resize without antialias",
+    "resize_once": "Resize without antialias, or once, when the files are written",
 }
 _TITLES = {  # where one kind is the cure of several problems
     "PP403": "Let the cache fill: put take() before it",
@@ -76,11 +76,10 @@ _REASONS = {
     "repeat_once": "it changes your own loop: one iterator for all epochs",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
     "parse_by_hand": "it changes your own function, which then takes many records",
-    "split_map": "it changes your own function, which is cut in two",
     "cast_later": "it changes your own functions: the cast leaves one and comes in another, or in the model "
     "(tf.keras.layers.Rescaling)",
     "bucket": "it changes which rows meet in a batch",
-    "fuse_decode_crop": "it changes your own function, and its pixels",
+    "resize_once": "it changes your own function, and its pixels",
     "convert_format": _REWRITES_FILES,
     "recompress": _REWRITES_FILES,
     "shard": _REWRITES_FILES,
@@ -90,6 +89,8 @@ _REASONS = {
 }  # why a kind is not tried
 NO_EDIT = {
     "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
+    "fuse_decode_crop": "There is no patch: the window is written where your function decodes.",
+    "split_map": "There is no patch: how your function is cut is yours to write. pipeprof run --apply does it unedited.",
 }  # kinds that can be tried, but not written as source
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
@@ -144,6 +145,7 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
         predicted=predict(analysis, view, stage.id, change),
         memory_bytes=memory,
         trial=Trial(state=TrialState.NOT_TRIED, reason="trials were not run"),
+        sketch=sketch_of(change.kind, finding, view) if change.kind in NO_EDIT else "",
     )
 
 
@@ -308,6 +310,11 @@ def _several_files(finding: Finding) -> Change:
     return Change(kind="interleave" if _evidence(finding, FINE) is None else "batch_inside")
 
 
+def _fewer_pixels(finding: Finding) -> Change:
+    """Return a crop while decoding, where that is the dearer waste: its pixels stay, unlike those of another resizing."""
+    return Change(kind="fuse_decode_crop" if _evidence(finding, "op") == DECODE else "resize_once")
+
+
 def _of_kind(kind: str) -> Callable[[Finding], Change | None]:
     return lambda _finding: Change(kind=kind)
 
@@ -352,7 +359,7 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP605": _of_kind("shuffle_earlier"),
     "PP606": _of_kind("cast_later"),
     "PP607": _of_kind("bucket"),
-    "PP608": _of_kind("fuse_decode_crop"),
+    "PP608": _fewer_pixels,
     "PP609": _of_kind("repeat_once"),
     "PP610": _shuffle_quality,
     "PP611": _of_kind("draw_per_element"),

@@ -118,8 +118,12 @@ def _reader_behind(graph: Any, source: Any) -> str:
 
 def _cut_rows(constants: list[Any], rows: int) -> None:
     """Keep the first rows of large arrays; all of a source's, or none where one of them is not plain numbers."""
+    import tensorflow as tf
+
     protos = [constant.attr["value"].tensor for constant in constants]
     if any(constant.op != "Const" for constant in constants) or not all(proto.tensor_content for proto in protos):
+        return
+    if any(proto.dtype == tf.string.as_datatype_enum for proto in protos):  # its content is no array of equal parts
         return
     if sum(len(proto.tensor_content) for proto in protos) < _LARGE_BYTES:
         return

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
+from pipeprof.advise.changes.split_map import SPLIT, fixed_source
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
 from pipeprof.advise.graph import node_name, nodes_by_name
@@ -276,7 +277,7 @@ class Search:
                 changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
                 self._check_shared(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench.current, changed, kept_at, item.safety)
+            same = self._compare(bench.current, changed, kept_at, item)
         except TrialError as error:
             return refused(item, str(error))
         if same.state in _FATAL:
@@ -287,7 +288,7 @@ class Search:
         record = with_outcome(record, outcome, plan)
         if record.state is TrialState.CONFIRMED and same.lacks_time and not outcome.left_behind:
             self._progress(f"comparing the elements at more length: {item.title}")
-            same = self._compare(bench.current, changed, kept_at, item.safety, longest_s=_COMPARE_LONGER_S)
+            same = self._compare(bench.current, changed, kept_at, item, longest_s=_COMPARE_LONGER_S)
             if same.state in _FATAL:
                 record = replace(record, state=TrialState.WORSE, reason="the elements differ")
         record = described(record, same)
@@ -320,16 +321,16 @@ class Search:
             self._stream(TrialEvent.now("result", trial=records[-1]))
 
     def _compare(
-        self, current: Replayable, changed: Replayable, kept_at: str, safety: Safety, longest_s: float = _COMPARE_S
+        self, current: Replayable, changed: Replayable, kept_at: str, item: Recommendation, longest_s: float = _COMPARE_S
     ) -> Equivalence:
         share = 4 if longest_s <= _COMPARE_S else 2
         return compare(
-            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=safety is Safety.REORDERS,
-            time_budget_s=min(longest_s, max(1.0, self._left_s / share)),
+            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=item.safety is Safety.REORDERS,
+            cuts_functions=item.change.kind == SPLIT, time_budget_s=min(longest_s, max(1.0, self._left_s / share)),
         )  # fmt: skip
 
     def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:
-        return item.change.kind == "cache" or any(stage.op == "cache" for stage in bench.view.record.written)
+        return item.change.kind in {"cache", SPLIT} or any(stage.op == "cache" for stage in bench.view.record.written)
 
     def _check_shared(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> None:
         """A call can make several pipelines: the change must be right for each of them.
@@ -348,10 +349,8 @@ class Search:
             original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
             names = match_stages(original.graph, other.record.written, other.record.output)
             changed = rewrite_call(original, names, other, twins[0], item.change)
-            if (
-                self._compare(original, changed, _kept_at(original, replace(item, stage_id=twins[0]), names), item.safety).state
-                in _FATAL
-            ):
+            kept_at = _kept_at(original, replace(item, stage_id=twins[0]), names)
+            if self._compare(original, changed, kept_at, item).state in _FATAL:
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:
@@ -378,6 +377,8 @@ def _kept_at(current: Replayable, item: Recommendation, names: Mapping[str, str]
     """Return the node whose elements a change keeps for later epochs, empty where it keeps none; of a cache what it reads."""
     name = names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
     node = nodes_by_name(current.graph).get(name)
+    if node is not None and item.change.kind == SPLIT:
+        return fixed_source(current.graph, name)
     return node_name(node.input[0]) if node is not None and node.op.startswith("CacheDataset") else name
 
 

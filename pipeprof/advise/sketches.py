@@ -256,12 +256,19 @@ def _repeat_after_shuffle(names: Names, _finding: Finding) -> str:
 
 
 def _fuse_decode_crop(names: Names, _finding: Finding) -> str:
-    decoded = _ops(names, "^DecodeJpeg|^DecodeImage|^DecodeAndCropJpeg")
     return _lines(
-        "height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(data))" if decoded else "",
-        "image = tf.io.decode_and_crop_jpeg(data, [top, left, rows, columns])" if decoded else "",
-        "image = tf.image.resize(image, size)  # antialias=False is the default",
+        f"# in {names.function}, in place of decode_jpeg and the crop; data: the coded JPEG",
+        "rows, columns, _ = tf.unstack(tf.io.extract_jpeg_shape(data))",
+        "top, left = ...  # of a window of height x width",
+        "first = tf.maximum([top - 2, left - 2], 0)  # its edges come out the same with two pixels more",
+        "last = tf.minimum([top + height + 2, left + width + 2], [rows, columns])",
+        "image = tf.io.decode_and_crop_jpeg(data, tf.concat([first, last - first], 0), channels=3)",
+        "image = tf.image.crop_to_bounding_box(image, top - first[0], left - first[1], height, width)",
     )
+
+
+def _resize_once(names: Names, _finding: Finding) -> str:
+    return f"image = tf.image.resize(image, size)  # in {names.function}: antialias=False is the default"
 
 
 # --- the loop and its buffers -----------------------------------------------------------------------------------------
@@ -365,5 +372,6 @@ _SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
     "stateless_random": _stateless_random,
     "bucket": _bucket,
     "fuse_decode_crop": _fuse_decode_crop,
+    "resize_once": _resize_once,
     "move_to_model": _move_to_model,
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeprof.analysis import doubt
 from pipeprof.analysis.alignment import stem
+from pipeprof.analysis.before_draws import share_before_draws
 from pipeprof.analysis.cores import pool_threads
 from pipeprof.analysis.effects_of_order import (
     filter_earlier,
@@ -38,6 +39,11 @@ _POOL_S = (0.0, 15e-6)  # one call more in a pool than in the thread that asks
 _CACHE_READ_S = (0.3e-6, 3e-6)  # one element out of a memory cache: its tensors are shared, not copied, whatever their size
 _BYTES_PER_S = (1e9, 8e9)  # of a cheap op on a batch
 _SLOWEST_BYTES_PER_S = 1e7  # of any elementwise op (lgamma: 100 ns a number)
+_DECODE = "DecodeJpeg"
+_NOT_DECODED = (
+    0.0,
+    0.7,
+)  # of decoding, where a crop is decoded alone: columns beside it are decoded in part, rows above it read
 _HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elements are no longer handed on one by one, or made
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
 _BETWEEN_CALLS_LEFT = 0.7  # of the unexplained time beside one call at a time: most lies between its calls, which then overlap
@@ -88,15 +94,38 @@ def thread_pool(place: Place) -> Effect:
 
 def cache(place: Place) -> Effect:
     """From the second epoch on nothing above the cache runs; its elements are read, not copied."""
-    above = [item.id for item in upstream(place.view, place.stage.id)]
-    busy = sum(stage_busy_s(place.view.stage(stage_id)) for stage_id in above)
-    whole = place.view.busy_s_per_step or busy
-    reads = (elements_per_step(place.view, place.stage) or 0.0) * doubt.between("an element out of a cache", *_CACHE_READ_S)
+    above = {item.id: stage_busy_s(item) for item in upstream(place.view, place.stage.id)}
     reader = consumer_of(place.view, place.stage.id)
-    segment = reader.segment if reader is not None else 0
-    kept = max(0.0, 1 - busy / whole) if whole > 0 else 1.0
+    return _kept_for_later(place, above, dict.fromkeys(above, 0.0), 0 if reader is None else reader.segment)
+
+
+def split_map(place: Place) -> Effect:
+    """From the second epoch on only what the map does from its first draw on is left, which now takes a call of its own."""
+    share = share_before_draws(place.stage)
+    above = {item.id: stage_busy_s(item) for item in upstream(place.view, place.stage.id)}
+    saved = {**above, place.stage.id: stage_busy_s(place.stage) * share}
+    return _kept_for_later(
+        place, saved, {**dict.fromkeys(above, 0.0), place.stage.id: place.busy_s * (1 - share)}, place.stage.segment
+    )
+
+
+def fuse_decode_crop(place: Place) -> Effect:
+    """Of the time that decoding takes some stays: which part of a picture its crop keeps is not known."""
+    decoding = sum(item.share for item in place.stage.stage.ops if item.op == _DECODE)
+    saved = decoding * doubt.between("pixels that are not decoded", *_NOT_DECODED)
+    whole = place.view.busy_s_per_step or stage_busy_s(place.stage)
+    share = stage_busy_s(place.stage) / whole if whole > 0 else 0.0
+    return Effect(busy_s={place.stage.id: place.busy_s * (1 - saved)}, cpu_kept=1 - share * saved)
+
+
+def _kept_for_later(place: Place, saved_s: Mapping[str, float], busy_s: Mapping[str, Readings | float], segment: int) -> Effect:
+    """Return what a cache gives that spares these seconds of a step, and is read by a segment."""
+    spared = sum(saved_s.values())
+    whole = place.view.busy_s_per_step or spared
+    reads = (elements_per_step(place.view, place.stage) or 0.0) * doubt.between("an element out of a cache", *_CACHE_READ_S)
+    kept = max(0.0, 1 - spared / whole) if whole > 0 else 1.0
     return Effect(
-        busy_s=dict.fromkeys(above, 0.0),
+        busy_s=busy_s,
         added_s={segment: reads},
         cpu_kept=kept,
         handing_kept=kept,
@@ -162,6 +191,8 @@ EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
         "enable_autotune": prefetch,  # the parallel calls that it also sizes are not known
         "cache": cache,
         "move_cache": move_cache,
+        "split_map": split_map,
+        "fuse_decode_crop": fuse_decode_crop,
         "vectorize": vectorize,
         "parse_batch": vectorize,
         "filter_earlier": filter_earlier,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
+from pipeprof.analysis.before_draws import share_before_draws
 from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
@@ -79,7 +80,7 @@ class CacheableInside(Rule[CacheableInsideParameters]):
         if train is None or not is_input_bound(analysis):
             return
         for view in train.stages:
-            kept = _kept_share(view)
+            kept = share_before_draws(view)
             if kept == 0 or not is_repeated(train, view) or not _repeats_before(train, view):
                 continue
             cost = share_saved_by(analysis, train, {view.id: kept * busy_of(view)})
@@ -106,14 +107,6 @@ class CacheableInside(Rule[CacheableInsideParameters]):
                 Evidence(name="passes", value=count_passes(train, view), unit="epochs"),
             ),
         )
-
-
-def _kept_share(view: StageView) -> float:
-    """Return the share of a map's time that goes to ops which hang on its arguments alone: 0 for any other stage."""
-    function = view.written.function if view.written is not None and view.stage.op == "map" else None
-    if function is None or not function.random_ops or function.python_ops or function.assigns_variables:
-        return 0.0
-    return sum(item.share for item in view.stage.ops if item.op in function.before_draws)
 
 
 def _differences_before(train: PipelineView, view: StageView) -> list[tuple[StageView, Difference]]:

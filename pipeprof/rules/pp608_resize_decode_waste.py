@@ -19,7 +19,7 @@ from pipeprof.rules.reordering import share_saved_by
 
 _ANTIALIAS = "ScaleAndTranslate"
 _CROPS = frozenset({"CropAndResize", "Slice", "StridedSlice"})
-_DECODE = "DecodeJpeg"
+DECODE = "DecodeJpeg"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +63,11 @@ class ResizeDecodeWaste(Rule[ResizeDecodeParameters]):
         resize once when the files are written.
 
     What that can change:
-        Pixels. A crop while decoding gives the same ones up to rounding, but
-        resizing without antialias does not: check the model's accuracy.
+        Pixels: resizing without antialias gives others, so check the model's
+        accuracy. A crop while decoding gives the same ones, but for the window's
+        outermost rows and columns where colour is subsampled (by up to 43 of
+        255): decode two pixels more on each side, and crop them off. It reads
+        JPEGs only; decode_jpeg takes PNGs, too.
 
     References:
         TensorFlow Datasets, "Performance tips", on decoding; tensorflow/
@@ -135,11 +138,11 @@ def _find_waste(view: StageView, params: ResizeDecodeParameters) -> _Waste | Non
                 "Without antialias it takes an eighth of that; or resize once, when the files are written.", Confidence.MEDIUM,
             )
         )  # fmt: skip
-    decode = shares.get(_DECODE, 0.0)
+    decode = shares.get(DECODE, 0.0)
     if decode and not _CROPS.isdisjoint(function.after_decode):
         found.append(
             _Waste(
-                _DECODE, decode, decode * params.crop_saved, "on decoding whole pictures, which it then crops",
+                DECODE, decode, decode * params.crop_saved, "on decoding whole pictures, which it then crops",
                 "Decode only what the crop keeps: tf.io.decode_and_crop_jpeg.", Confidence.LOW,
             )
         )  # fmt: skip

@@ -38,7 +38,8 @@ class Program:
             tree = plain.pipelines._registry.read_tree(dataset)
         finally:
             plain.stop()
-        end = next(index for index, stage in enumerate(tree.stages) if stage.class_name == class_name)
+        ends = [index for index, stage in enumerate(tree.stages) if stage.class_name == class_name]
+        end = ends[-1 if altered.get("last") else 0]
         positions = {stage.id: index for index, stage in enumerate(tree.stages)}
         stages = tuple(
             PlannedStage(
@@ -331,3 +332,83 @@ def test_a_function_is_traced_once_only():
     program.with_change()
 
     assert len(traced) == 1
+
+
+SPLIT = Change(kind="split_map")
+CAPTURED = tf.constant(3)
+
+
+def draw(x):
+    return tf.strings.length(tf.strings.as_string(x * 1000)) + tf.random.uniform([], maxval=50, dtype=tf.int32), x
+
+
+BUILDS = {
+    "plain": lambda: tf.data.Dataset.range(20).map(draw).batch(4),
+    "parallel": lambda: tf.data.Dataset.range(20).map(draw, num_parallel_calls=1).batch(4),
+    "shuffled": lambda: tf.data.Dataset.range(20).shuffle(9).map(draw).batch(4),
+    "shuffled with a seed": lambda: tf.data.Dataset.range(20).shuffle(9, seed=3).map(draw).batch(4),
+    "captured": lambda: tf.data.Dataset.range(20).map(lambda x: draw(x + tf.cast(CAPTURED, tf.int64))).batch(4),
+}
+
+
+def epochs_of(dataset):
+    return [[[part.tolist() for part in batch] for batch in dataset.as_numpy_iterator()] for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_random_map_is_split_and_gives_the_very_same_seeded_elements(name):
+    tf.random.set_seed(11)
+    expected = epochs_of(BUILDS[name]())
+    program = Program(BUILDS[name], SPLIT, "_ParallelMapDataset" if name == "parallel" else "_MapDataset")
+    tf.random.set_seed(11)
+
+    dataset = program.with_change()
+
+    assert program.applier.problems == ()
+    assert epochs_of(dataset) == expected
+    ops = [op for op in ops_of(dataset) if "Map" in op or op.startswith(("Cache", "Shuffle"))]
+    kind = "ParallelMapDatasetV2" if name == "parallel" else "MapDataset"
+    assert ops == [kind, "CacheDatasetV2", *(["ShuffleDatasetV3"] if "shuffled" in name else []), kind]
+
+
+def test_a_shuffle_behind_which_a_fixed_map_stands_moves_too():
+    def build():
+        return tf.data.Dataset.range(20).shuffle(9).map(lambda x: x + 1).map(draw).batch(4)
+
+    tf.random.set_seed(11)
+    expected = epochs_of(build())
+    program = Program(build, SPLIT, last=True)
+    tf.random.set_seed(11)
+
+    dataset = program.with_change()
+
+    assert program.applier.problems == ()
+    assert epochs_of(dataset) == expected
+    assert [op for op in ops_of(dataset) if op.startswith(("Cache", "Shuffle"))] == ["CacheDatasetV2", "ShuffleDatasetV3"]
+
+
+def test_what_comes_before_the_first_draw_is_done_in_the_first_epoch_only(tmp_path):
+    paths = [str(tmp_path / f"{number}.txt") for number in range(5)]
+    for path in paths:
+        tf.io.write_file(path, "text")
+
+    def build():
+        read = lambda path: (tf.io.read_file(path), tf.random.uniform([]))  # noqa: E731
+        return tf.data.Dataset.from_tensor_slices(paths).map(read)
+
+    dataset = Program(build, SPLIT).with_change()
+    first = list(dataset.as_numpy_iterator())
+    for path in paths:
+        tf.io.gfile.remove(path)
+    second = list(dataset.as_numpy_iterator())
+
+    assert [text for text, _ in second] == [text for text, _ in first] == [b"text"] * 5
+
+
+def test_a_map_that_has_nothing_before_its_draw_is_left_as_it_is():
+    program = Program(lambda: tf.data.Dataset.range(9).map(lambda x: x + tf.random.uniform([], 0, 9, tf.int64)), SPLIT)
+
+    dataset = program.with_change()
+
+    assert "CacheDatasetV2" not in ops_of(dataset)
+    assert program.reason.endswith("nothing of the function comes before its first draw")

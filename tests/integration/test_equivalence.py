@@ -287,6 +287,17 @@ def test_arrays_in_memory_are_sampled_together():
     assert result.elements_compared == 10
 
 
+def test_coded_strings_in_memory_are_sampled_too():
+    rng = np.random.default_rng(1)
+    coded = [rng.integers(0, 256, int(rng.integers(2000, 9000)), np.uint8).tobytes() for _ in range(60)]
+    dataset = tf.data.Dataset.from_tensor_slices((coded, np.arange(60))).map(lambda text, n: (tf.strings.length(text), n))
+
+    result = _compare(*_parallel(dataset), limit_elements=16)
+
+    assert result.state is ElementsState.IDENTICAL, result.note
+    assert result.elements_compared >= 16
+
+
 def test_elements_that_are_datasets_are_unchecked():
     dataset = tf.data.Dataset.range(9).map(lambda item: item).window(2)
 

@@ -8,6 +8,7 @@ from pipeprof.advise.changes.base import ChangeKind
 from pipeprof.advise.changes.cache import Cache
 from pipeprof.advise.changes.enable_autotune import EnableAutotune
 from pipeprof.advise.changes.filter_earlier import FilterEarlier
+from pipeprof.advise.changes.fuse_decode_crop import FuseDecodeCrop
 from pipeprof.advise.changes.interleave import Interleave
 from pipeprof.advise.changes.limit_memory import LimitMemory
 from pipeprof.advise.changes.move_cache import MoveCache
@@ -18,6 +19,7 @@ from pipeprof.advise.changes.parse_batch import ParseBatch
 from pipeprof.advise.changes.prefetch import Prefetch
 from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
 from pipeprof.advise.changes.skip_earlier import SkipEarlier
+from pipeprof.advise.changes.split_map import SplitMap
 from pipeprof.advise.changes.thread_pool import ThreadPool
 from pipeprof.advise.changes.vectorize import Vectorize
 from pipeprof.errors import TrialError
@@ -31,6 +33,8 @@ _ALL: tuple[ChangeKind, ...] = (
     Prefetch(),
     Cache(),
     MoveCache(),
+    SplitMap(),
+    FuseDecodeCrop(),
     Vectorize(),
     ParseBatch(),
     FilterEarlier(),

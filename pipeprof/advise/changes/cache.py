@@ -47,7 +47,7 @@ class Cache:
     def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
         """Return the elements of one epoch times their size."""
         stage = view.stage(stage_id)
-        size, count = element_bytes(stage), _elements_per_epoch(view, stage)
+        size, count = element_bytes(stage), elements_per_epoch(view, stage)
         return None if size is None or count is None else int(size * count)
 
     def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
@@ -56,17 +56,27 @@ class Cache:
         Raises:
             TrialError: what is above is random or never ends.
         """
-        import tensorflow as tf
-
         graph = replayable.copy_graph()
         node = find_node(graph, node_names, stage_id)
         refuse_freezing(graph, node.name)
-        resource = graphs.add_node(graph, "AnonymousMemoryCache")
-        path = graphs.add_constant(graph, b"", tf.string)
-        cache = graphs.add_node(graph, "CacheDatasetV2", [node.name, path, resource.name])
-        graphs.copy_element_types(graph, node.name, cache)
+        cache = add_cache(graph, node.name)
         graphs.redirect(graph, node.name, cache.name, keep=[cache.name])
         return replayable.with_graph(graph)
+
+
+def add_cache(graph: Any, name: str) -> Any:
+    """Add a fresh memory cache that reads node ``name``, and return it; nothing reads it yet.
+
+    Raises:
+        TrialError: the node does not say what its elements are.
+    """
+    import tensorflow as tf
+
+    resource = graphs.add_node(graph, "AnonymousMemoryCache")
+    path = graphs.add_constant(graph, b"", tf.string)
+    cache = graphs.add_node(graph, "CacheDatasetV2", [name, path, resource.name])
+    graphs.copy_element_types(graph, name, cache)
+    return cache
 
 
 def refuse_freezing(graph: Any, name: str) -> None:
@@ -88,7 +98,8 @@ def refuse_freezing(graph: Any, name: str) -> None:
             raise TrialError("the stage never ends (repeat above it), so that a cache would never be complete")
 
 
-def _elements_per_epoch(view: PipelineView, stage: StageView) -> float | None:
+def elements_per_epoch(view: PipelineView, stage: StageView) -> float | None:
+    """Return how many elements a stage gives in an epoch, None where that is not known or they never end."""
     cardinality = stage.written.cardinality if stage.written is not None else None
     if cardinality == _INFINITE:
         return None

@@ -115,12 +115,16 @@ def test_every_title_is_a_short_imperative(kind):
     title = KINDS[kind].title(_view(_function()), "s1", params)
 
     assert title.split()[0] in {
-        "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read"
+        "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read", "Split",
+        "Decode",
     }  # fmt: skip
     assert len(title) <= 90
     assert ("map(decode)" in title) is (
-        kind in {"parallel_calls", "parallel_inside", "cache", "vectorize", "parse_batch", "interleave"}
-    )
+        kind in {
+            "parallel_calls", "parallel_inside", "cache", "vectorize", "parse_batch", "interleave", "split_map",
+            "fuse_decode_crop",
+        }
+    )  # fmt: skip
 
 
 def test_the_kinds_can_be_asked_without_loading_tensorflow():

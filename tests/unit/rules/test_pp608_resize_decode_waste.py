@@ -62,7 +62,16 @@ def test_of_the_two_the_dearer_is_told() -> None:
 def test_it_leads_to_a_change_by_hand() -> None:
     (made,) = recommend(SMOOTH.analysis(), check(SMOOTH))
 
-    assert (made.change.kind, made.safety.value) == ("fuse_decode_crop", "manual")
+    assert (made.change.kind, made.safety.value) == ("resize_once", "manual")
+
+
+def test_a_crop_leads_to_one_while_decoding_that_is_tried_and_sketched() -> None:
+    (made,) = recommend(CROPPED.analysis(), check(CROPPED))
+
+    assert (made.change.kind, made.safety.value) == ("fuse_decode_crop", "safe")
+    assert made.predicted is not None
+    assert 1.0 <= made.predicted.low <= made.predicted.speedup
+    assert "decode_and_crop_jpeg" in made.sketch
 
 
 def test_the_cured_twin_is_silent() -> None:

@@ -1,0 +1,281 @@
+"""Cuts a map's function in two where it first draws at random: what is the same in every epoch, and the rest.
+
+The one idea: an op belongs to the fixed part where nothing that it reads, in data or in order, can differ at the next call with
+the same element. What crosses the cut becomes the first part's output and the second part's arguments. Where that is a narrow
+value cast to a wider type, the narrow one is kept, and the second part casts it. Only library functions are edited here: where
+the two parts stand in the pipeline is the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any  # protocol buffers of TensorFlow carry no types
+
+from pipeprof.advise import graph as graphs
+from pipeprof.advise.neutralise import is_random
+from pipeprof.advise.reset import seed_states
+from pipeprof.errors import TrialError
+
+_SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
+_CHANGING = frozenset({"ReadVariableOp", "ResourceGather"})  # not stateful to TensorFlow, and yet other at the next call
+_ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
+_UNKEPT = ("resource", "variant")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The two functions, which are in the library now.
+
+    Attributes:
+        fixed: name of the first, which takes what the whole function took.
+        drawn: name of the second, which takes the first's outputs, then the captured values of the whole.
+        types: of what crosses, as TensorFlow's DataType numbers.
+    """
+
+    fixed: str
+    drawn: str
+    types: tuple[int, ...]
+
+
+def split_function(graph: Any, name: str, arguments: int) -> Parts:
+    """Add the two parts of a library function to ``graph``; the whole stays.
+
+    Args:
+        graph: a GraphDef.
+        name: of the function.
+        arguments: how many of its inputs are the element; the others are captured.
+
+    Raises:
+        TrialError: with the reason why it cannot be cut.
+    """
+    library = {function.signature.name: function for function in graph.library.function}
+    if name not in library:
+        raise TrialError("the function is not in the graph")
+    cut = _Cut(library[name], library, arguments)
+    parts = (cut.fixed(), cut.drawn())
+    for part in parts:
+        if part.signature.name not in library:
+            graph.library.function.add().CopyFrom(part)
+    return Parts(parts[0].signature.name, parts[1].signature.name, tuple(cut.types))
+
+
+class _Cut:
+    """One function, and which of its nodes belong where."""
+
+    def __init__(self, function: Any, library: Mapping[str, Any], arguments: int) -> None:
+        self._function, self._library = function, library
+        self._nodes = graphs.function_nodes(function)
+        inputs = list(function.signature.input_arg)
+        self._element = {str(item.name): int(item.type) for item in inputs[:arguments]}
+        self._captured = inputs[arguments:]
+        self._is_drawn = self._find_drawn()
+        if not self._is_drawn:
+            raise TrialError("the function draws nothing at random: keep its result as it is")
+        self._is_settled = self._find_settled()
+        self._is_sunk = self._find_sunk()  # settled, and done again by the drawn part, which reads what they are made of
+        self._crossing = list(dict.fromkeys(text for text in self._read_by_drawn() if self._crosses(text)))
+        if all(text in self._element for text in self._crossing):
+            raise TrialError("nothing of the function comes before its first draw")
+        self.types = [self._type_of(text) for text in self._crossing]
+
+    # --- what belongs where ---------------------------------------------------------------------------------------
+
+    def _find_drawn(self) -> set[str]:
+        """Return the nodes that can differ at the next call with the same element, and all that hangs on them."""
+        seeds = seed_states(self._function)
+        found = {name for name, node in self._nodes.items() if self._may_differ(node, seeds)}
+        grown = True
+        while grown:
+            more = {name for name, node in self._nodes.items() if name not in found and self._reads(node) & found}
+            found |= more
+            grown = bool(more)
+        return found
+
+    @staticmethod
+    def _reads(node: Any) -> set[str]:
+        return {graphs.node_name(text) for text in node.input}
+
+    def _may_differ(self, node: Any, seeds: set[str]) -> bool:
+        called = [name for name in graphs.function_references(node) if name in self._library]
+        if called:
+            return any(self._calls_drawing(name, set()) for name in called)
+        return _may_differ(node) or (bool(node.input) and node.input[0] in seeds)
+
+    def _calls_drawing(self, name: str, seen: set[str]) -> bool:
+        if name in seen:
+            return False
+        seen.add(name)
+        for node in self._library[name].node_def:
+            called = [item for item in graphs.function_references(node) if item in self._library]
+            if any(self._calls_drawing(item, seen) for item in called) or (not called and _may_differ(node)):
+                return True
+        return False
+
+    def _find_settled(self) -> set[str]:
+        """Return the nodes that are made of the element alone; those made of nothing but constants are in either part."""
+        found: set[str] = set()
+        grown = True
+        while grown:
+            more = {
+                name
+                for name, node in self._nodes.items()
+                if name not in found and name not in self._is_drawn and self._reads(node) & (found | self._element.keys())
+            }
+            found |= more
+            grown = bool(more)
+        return found
+
+    def _find_sunk(self) -> set[str]:
+        """Return the nodes by which the drawn part makes wide values of narrow ones, a cast and what follows elementwise."""
+        read = [text for name in self._is_drawn for text in _data(self._nodes[name])]
+        read += [str(text) for text in self._function.ret.values()]
+        return {name for text in read for name in self._widening_chain(graphs.node_name(text))}
+
+    def _widening_chain(self, name: str) -> list[str]:
+        """Return settled elementwise nodes up to and including a cast that widens; none where they do not lead to one."""
+        chain: list[str] = []
+        while name in self._is_settled:
+            node = self._nodes[name]
+            chain.append(name)
+            if node.op == "Cast":
+                return chain if _size(node.attr["DstT"].type) > _size(node.attr["SrcT"].type) else []
+            made_of = [text for text in _data(node) if self._is_of_element(text)]
+            if node.op not in _ELEMENTWISE or len(made_of) != 1:
+                return []
+            name = graphs.node_name(made_of[0])
+        return []
+
+    def _read_by_drawn(self) -> Iterator[str]:
+        """Yield what the drawn part reads, its own values included: its nodes' inputs, and the function's results."""
+        for node in self._function.node_def:
+            if node.name in self._is_drawn | self._is_sunk:
+                yield from _data(node)
+        for item in self._function.signature.output_arg:
+            yield str(self._function.ret[item.name])
+
+    def _is_of_element(self, text: str) -> bool:
+        return text in self._element or graphs.node_name(text) in self._is_settled
+
+    def _crosses(self, text: str) -> bool:
+        return self._is_of_element(text) and graphs.node_name(text) not in self._is_sunk
+
+    # --- the parts ------------------------------------------------------------------------------------------------
+
+    def fixed(self) -> Any:
+        """Return the first part."""
+        checks = [name for name in self._is_settled if self._nodes[name].op in _SETTLED_STATE]
+        part = self._begin(self._needed([graphs.node_name(text) for text in self._crossing] + checks, self._is_settled))
+        part.signature.input_arg.extend(self._function.signature.input_arg)
+        for index, (text, dtype) in enumerate(zip(self._crossing, self.types, strict=True)):
+            argument = part.signature.output_arg.add()
+            argument.name, argument.type = f"kept_{index}", dtype
+            part.ret[argument.name] = text
+        for name in sorted(name for name in checks if self._nodes[name].op == "Assert"):
+            part.signature.control_output.append(name)
+            part.control_ret[name] = name
+        return _named(part, f"{self._function.signature.name}_fixed")
+
+    def drawn(self) -> Any:
+        """Return the second part."""
+        arguments = {text: f"kept_{index}" for index, text in enumerate(self._crossing)}
+        ends = [graphs.node_name(text) for text in self._function.ret.values()]
+        part = self._begin(self._needed([*self._is_drawn, *ends], self._is_drawn | self._is_sunk))
+        for name, dtype in zip(arguments.values(), self.types, strict=True):
+            argument = part.signature.input_arg.add()
+            argument.name, argument.type = name, dtype
+        part.signature.input_arg.extend(self._captured)
+        part.signature.output_arg.extend(self._function.signature.output_arg)
+        for node in part.node_def:
+            texts = [arguments.get(text, text) for text in node.input]
+            node.ClearField("input")
+            node.input.extend(texts)
+        for key, text in self._function.ret.items():
+            part.ret[key] = arguments.get(text, text)
+        for key, name in self._function.control_ret.items():
+            if name in self._is_drawn:
+                part.signature.control_output.append(key)
+                part.control_ret[key] = name
+        return _named(part, f"{self._function.signature.name}_drawn")
+
+    def _needed(self, ends: Iterable[str], own: set[str]) -> set[str]:
+        """Return the nodes of a part: its own ones that its ends need, and the constants that they read."""
+        found: set[str] = set()
+        waiting = list(ends)
+        while waiting:
+            name = waiting.pop()
+            is_free = name in self._nodes and name not in self._is_settled and name not in self._is_drawn
+            if name in found or not (is_free or name in own):
+                continue
+            found.add(name)
+            waiting += self._reads(self._nodes[name])
+        return found
+
+    def _begin(self, names: set[str]) -> Any:
+        """Return a function with these nodes, in their order, that no longer wait for any other."""
+        from tensorflow.core.framework import function_pb2
+
+        part = function_pb2.FunctionDef()
+        part.signature.is_stateful = self._function.signature.is_stateful
+        for key, value in self._function.attr.items():
+            part.attr[key].CopyFrom(value)
+        for node in self._function.node_def:
+            if node.name in names:
+                copy = part.node_def.add()
+                copy.CopyFrom(node)
+                texts = [text for text in node.input if not text.startswith("^") or graphs.node_name(text) in names]
+                copy.ClearField("input")
+                copy.input.extend(texts)
+        return part
+
+    def _type_of(self, text: str) -> int:
+        """Return the type of a value, as it is read in the function (``node:output:index``).
+
+        Raises:
+            TrialError: it is not said, or a value of this type cannot be kept.
+        """
+        import tensorflow as tf
+
+        found = self._element.get(text) or self._output_type(text)
+        if tf.as_dtype(found).name in _UNKEPT:
+            raise TrialError("what comes before the first draw is no plain tensor, and cannot be kept")
+        return found
+
+    def _output_type(self, text: str) -> int:
+        from tensorflow.python.framework import op_def_registry
+
+        name, output, index = text.split(":")
+        node = self._nodes[name]
+        made = self._library[node.op].signature if node.op in self._library else op_def_registry.get(node.op)
+        argument = next((item for item in made.output_arg if item.name == output), None) if made is not None else None
+        if argument is None:
+            raise TrialError(f"TensorFlow's {node.op} does not say what it gives")
+        if argument.type_list_attr:
+            return int(node.attr[argument.type_list_attr].list.type[int(index)])
+        return int(argument.type or node.attr[argument.type_attr].type)
+
+
+def _data(node: Any) -> list[str]:
+    return [str(text) for text in node.input if not text.startswith("^")]
+
+
+def _may_differ(node: Any) -> bool:
+    """Say whether an op that calls no function can give something else at the next call, or is called for its effect."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    is_stateful = definition is None or (bool(definition.is_stateful) and node.op not in _SETTLED_STATE)
+    return is_stateful or is_random(node.op) or node.op in _CHANGING
+
+
+def _size(dtype: int) -> int:
+    import tensorflow as tf
+
+    return int(tf.as_dtype(dtype).size or 0)
+
+
+def _named(part: Any, prefix: str) -> Any:
+    """Name a part by its content, because TensorFlow takes the first of two bodies of one name."""
+    part.signature.name = f"{prefix}_{hashlib.blake2b(part.SerializeToString(deterministic=True), digest_size=6).hexdigest()}"
+    return part
