@@ -34,7 +34,7 @@ class CacheablePrefixParameters(Parameters):
     min_share: float = parameter(0.05, unit="share of the step", low=0, high=1, doc="the cache must save this much")
     max_of_free: float = parameter(0.5, unit="share of free memory", low=0.01, high=1, doc="the cache may take this much")
     near_best: float = parameter(
-        0.95, unit="share of the best", low=0.1, high=1, doc="of points that save as much, the smallest is taken"
+        0.95, unit="share of the best", low=0.1, high=1, doc="of points that save as much wait and work, the smallest is taken"
     )
     tensor_overhead_bytes: float = parameter(
         185.0, unit="bytes", low=0, high=10_000, doc="TensorFlow's own memory for each cached tensor"
@@ -67,12 +67,20 @@ def find_best(analysis: Analysis, points: Sequence[CachePoint], params: Cacheabl
     best = max((point.cost for point in fitting), default=0.0)
     if best < params.min_share or best <= 0:
         return None
-    return smallest_near(fitting, params.near_best * best)
+    return smallest_near(fitting, params.near_best)
 
 
-def smallest_near(points: Sequence[CachePoint], cost: float) -> CachePoint:
-    """Return the smallest of the places that save so much."""
-    return min((point for point in points if point.cost >= cost), key=lambda point: (point.is_anew, point.stored_bytes))
+def smallest_near(points: Sequence[CachePoint], share: float) -> CachePoint:
+    """Return the smallest of the places that save this share of the most, of the wait and of the work.
+
+    A stage behind the place may be in nobody's way as the pipeline is, and be the next limit once the others are gone.
+    """
+    most_s = max(point.busy_s for point in points)
+    least = share * max(point.cost for point in points)
+    near = [point for point in points if point.cost >= least and point.busy_s >= share * most_s]
+    return min(
+        near or [point for point in points if point.cost >= least], key=lambda point: (point.is_anew, point.stored_bytes)
+    )
 
 
 def is_served_by_cache(analysis: Analysis, train: PipelineView, view: StageView) -> bool:

@@ -36,7 +36,8 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         elements of one epoch times the bytes of one element, static where
         shapes are, else as TensorFlow counted them, and 185 bytes for each
         tensor. Free memory is the limit less the peak that was seen. Of
-        points that save nearly the same, the smallest is taken.
+        points that save nearly the same, of the wait and of the work, the
+        smallest is taken.
 
     When it is wrong:
         Python code is taken to be deterministic, which is said and lowers the

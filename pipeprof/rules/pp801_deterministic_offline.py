@@ -87,7 +87,7 @@ class DeterministicOffline(Rule[DeterministicOfflineParameters]):
         in_memory = find_best(analysis, points, caching)
         enough = max(params.min_share, params.beyond_cache * in_memory.cost if in_memory is not None else 0.0)
         if best >= enough and best > 0:
-            point = smallest_near(worth, caching.near_best * best)
+            point = smallest_near(worth, caching.near_best)
             if point.stored_bytes > caching.max_of_free * free_bytes(analysis):
                 yield self._report_point(analysis, train, point)
 

@@ -131,6 +131,16 @@ def test_of_points_that_save_the_same_the_smallest_is_named() -> None:
     assert finding.stage_id == "s1"
 
 
+def test_work_that_nobody_waits_for_yet_counts_where_it_would_be_the_next_limit() -> None:
+    pad = stage(
+        "map", 0.009, visits=32.0, segment=2, cardinality=6400, element_bytes=200_000, function=function("Pad"), line=14
+    )
+
+    (finding,) = check(scene(SOURCE, decode(segment=3), pad, RANDOM, OUTPUT))
+
+    assert finding.stage_id == "s2", "a fifth of the work, and a third more bytes"
+
+
 def test_it_fires_just_over_the_threshold_and_not_just_under() -> None:
     assert len(check(SLOW, min_share=0.649)) == 1
     assert check(SLOW, min_share=0.651) == []
