@@ -13,7 +13,7 @@ from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.pipeline_options import serialized_option
-from pipeprof.advise.function_split import Parts, split_function
+from pipeprof.advise.function_split import Parts, split_at_draws
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 
@@ -104,7 +104,7 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     source = (dataset if shuffled is None else shuffled)._input_dataset._variant_tensor
     for item in between:
         source = _map_variant(item, source, item._map_func.function, item._flat_structure)
-    fixed = _map_variant(dataset, source, parts.fixed, structure)
+    fixed = _map_variant(dataset, source, parts.first, structure)
     spec = tuple(tensor_spec.TensorSpec(None, dtype) for dtype in types)
     cached = cache_op.CacheDataset(dataset_ops._VariantDataset(fixed, spec), "")
     behind = cached._variant_tensor
@@ -113,7 +113,7 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
             behind, shuffled._buffer_size, shuffled._seed, shuffled._seed2, gen_dataset_ops.dummy_seed_generator(),
             reshuffle_each_iteration=True, **structure,
         )  # fmt: skip
-    dataset._variant_tensor_attr = _map_variant(dataset, behind, parts.drawn, dataset._flat_structure)
+    dataset._variant_tensor_attr = _map_variant(dataset, behind, parts.second, dataset._flat_structure)
     dataset._pipeprof_cache = cached
 
 
@@ -133,9 +133,9 @@ def _cut(function: Any) -> Parts:
         found = [name for name in sorted(called) if known.has_function(name)]
         seen |= called
         waiting += [known.get_function_def(name) for name in found]
-    parts = split_function(graph, whole.signature.name, len(whole.signature.input_arg) - len(function.captured_inputs))
+    parts = split_at_draws(graph, whole.signature.name, len(whole.signature.input_arg) - len(function.captured_inputs))
     for item in graph.library.function:
-        if item.signature.name in {parts.fixed, parts.drawn}:
+        if item.signature.name in {parts.first, parts.second}:
             known.add_function_def(item)
     return parts
 

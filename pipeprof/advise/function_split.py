@@ -1,9 +1,9 @@
-"""Cuts a map's function in two where it first draws at random: what is the same in every epoch, and the rest.
+"""Cuts a map's function in two: where it first draws at random, or before the casts that make its results wider.
 
-The one idea: an op belongs to the fixed part where nothing that it reads, in data or in order, can differ at the next call with
-the same element. What crosses the cut becomes the first part's output and the second part's arguments. Where that is a narrow
-value cast to a wider type, the narrow one is kept, and the second part casts it. Only library functions are edited here: where
-the two parts stand in the pipeline is the caller's.
+The one idea: an op belongs to the second part where it draws, or reads what hangs on a draw, in data or in order; all else is
+the first's, whose outputs become the second's arguments. Where such an output is a narrow value cast to a wider type, the
+narrow one crosses, and the second part casts it. Only library functions are edited here: where the two parts stand in the pipeline is
+the caller's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pipeprof.errors import TrialError
 _SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
 _CHANGING = frozenset({"ReadVariableOp", "ResourceGather"})  # not stateful to TensorFlow, and yet other at the next call
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
+_NO_WORK = frozenset({"Identity", "NoOp"})
 _UNKEPT = ("resource", "variant")
 
 
@@ -29,32 +30,52 @@ class Parts:
     """The two functions, which are in the library now.
 
     Attributes:
-        fixed: name of the first, which takes what the whole function took.
-        drawn: name of the second, which takes the first's outputs, then the captured values of the whole.
+        first: name of the first, which takes what the whole function took.
+        second: name of the second, which takes the first's outputs, then the captured values of the whole.
         types: of what crosses, as TensorFlow's DataType numbers.
     """
 
-    fixed: str
-    drawn: str
+    first: str
+    second: str
     types: tuple[int, ...]
 
 
-def split_function(graph: Any, name: str, arguments: int) -> Parts:
-    """Add the two parts of a library function to ``graph``; the whole stays.
+def split_at_draws(graph: Any, name: str, arguments: int) -> Parts:
+    """Add two parts of a library function to ``graph``: what is the same for one element in every epoch, and the rest.
 
     Args:
-        graph: a GraphDef.
+        graph: a GraphDef; the whole function stays in it.
         name: of the function.
         arguments: how many of its inputs are the element; the others are captured.
 
     Raises:
         TrialError: with the reason why it cannot be cut.
     """
+    return _add_parts(graph, name, arguments, at_draws=True)
+
+
+def split_at_casts(graph: Any, name: str, arguments: int) -> Parts:
+    """Add two parts of a library function to ``graph``: all but the casts that make its results wider, and these.
+
+    The second part is elementwise, but for constants: it means the same on a batch.
+
+    Args:
+        graph: a GraphDef; the whole function stays in it.
+        name: of the function.
+        arguments: how many of its inputs are the element; the others are captured.
+
+    Raises:
+        TrialError: with the reason why it cannot be cut.
+    """
+    return _add_parts(graph, name, arguments, at_draws=False)
+
+
+def _add_parts(graph: Any, name: str, arguments: int, *, at_draws: bool) -> Parts:
     library = {function.signature.name: function for function in graph.library.function}
     if name not in library:
         raise TrialError("the function is not in the graph")
-    cut = _Cut(library[name], library, arguments)
-    parts = (cut.fixed(), cut.drawn())
+    cut = _Cut(library[name], library, arguments, at_draws=at_draws)
+    parts = (cut.first(), cut.second())
     for part in parts:
         if part.signature.name not in library:
             graph.library.function.add().CopyFrom(part)
@@ -64,21 +85,29 @@ def split_function(graph: Any, name: str, arguments: int) -> Parts:
 class _Cut:
     """One function, and which of its nodes belong where."""
 
-    def __init__(self, function: Any, library: Mapping[str, Any], arguments: int) -> None:
+    def __init__(self, function: Any, library: Mapping[str, Any], arguments: int, *, at_draws: bool) -> None:
         self._function, self._library = function, library
         self._nodes = graphs.function_nodes(function)
         inputs = list(function.signature.input_arg)
         self._element = {str(item.name): int(item.type) for item in inputs[:arguments]}
         self._captured = inputs[arguments:]
-        self._is_drawn = self._find_drawn()
-        if not self._is_drawn:
+        drawn = self._find_drawn()
+        self._is_second = drawn if at_draws else set()  # what only the second part does
+        self._is_settled = self._find_settled(set() if at_draws else drawn)
+        self._is_sunk = self._find_sunk()  # settled, and done again by the second part, which reads what they are made of
+        self._crossing = list(dict.fromkeys(text for text in self._read_by_second() if self._crosses(text)))
+        if at_draws and not drawn:
             raise TrialError("the function draws nothing at random: keep its result as it is")
-        self._is_settled = self._find_settled()
-        self._is_sunk = self._find_sunk()  # settled, and done again by the drawn part, which reads what they are made of
-        self._crossing = list(dict.fromkeys(text for text in self._read_by_drawn() if self._crosses(text)))
-        if all(text in self._element for text in self._crossing):
+        if at_draws and not self._has_work():
             raise TrialError("nothing of the function comes before its first draw")
+        if not at_draws and not self._is_sunk:
+            raise TrialError("none of the function's results is a narrower value that was cast")
         self.types = [self._type_of(text) for text in self._crossing]
+
+    def _has_work(self) -> bool:
+        """Tell whether the first part does more than to hand its arguments on."""
+        needed = self._needed([graphs.node_name(text) for text in self._crossing], self._is_settled)
+        return any(self._nodes[name].op not in _NO_WORK for name in needed & self._is_settled)
 
     # --- what belongs where ---------------------------------------------------------------------------------------
 
@@ -113,23 +142,23 @@ class _Cut:
                 return True
         return False
 
-    def _find_settled(self) -> set[str]:
-        """Return the nodes that are made of the element alone; those made of nothing but constants are in either part."""
-        found: set[str] = set()
+    def _find_settled(self, drawn: set[str]) -> set[str]:
+        """Return the nodes of the first part, these draws among them; those made of constants alone are in either part."""
+        found = set(drawn)
         grown = True
         while grown:
             more = {
                 name
                 for name, node in self._nodes.items()
-                if name not in found and name not in self._is_drawn and self._reads(node) & (found | self._element.keys())
+                if name not in found and name not in self._is_second and self._reads(node) & (found | self._element.keys())
             }
             found |= more
             grown = bool(more)
         return found
 
     def _find_sunk(self) -> set[str]:
-        """Return the nodes by which the drawn part makes wide values of narrow ones, a cast and what follows elementwise."""
-        read = [text for name in self._is_drawn for text in _data(self._nodes[name])]
+        """Return the nodes by which the second part makes wide values of narrow ones, a cast and what follows elementwise."""
+        read = [text for name in self._is_second for text in _data(self._nodes[name])]
         read += [str(text) for text in self._function.ret.values()]
         return {name for text in read for name in self._widening_chain(graphs.node_name(text))}
 
@@ -147,10 +176,10 @@ class _Cut:
             name = graphs.node_name(made_of[0])
         return []
 
-    def _read_by_drawn(self) -> Iterator[str]:
-        """Yield what the drawn part reads, its own values included: its nodes' inputs, and the function's results."""
+    def _read_by_second(self) -> Iterator[str]:
+        """Yield what the second part reads, its own values included: its nodes' inputs, and the function's results."""
         for node in self._function.node_def:
-            if node.name in self._is_drawn | self._is_sunk:
+            if node.name in self._is_second | self._is_sunk:
                 yield from _data(node)
         for item in self._function.signature.output_arg:
             yield str(self._function.ret[item.name])
@@ -163,7 +192,7 @@ class _Cut:
 
     # --- the parts ------------------------------------------------------------------------------------------------
 
-    def fixed(self) -> Any:
+    def first(self) -> Any:
         """Return the first part."""
         checks = [name for name in self._is_settled if self._nodes[name].op in _SETTLED_STATE]
         part = self._begin(self._needed([graphs.node_name(text) for text in self._crossing] + checks, self._is_settled))
@@ -175,13 +204,13 @@ class _Cut:
         for name in sorted(name for name in checks if self._nodes[name].op == "Assert"):
             part.signature.control_output.append(name)
             part.control_ret[name] = name
-        return _named(part, f"{self._function.signature.name}_fixed")
+        return _named(part, f"{self._function.signature.name}_first")
 
-    def drawn(self) -> Any:
+    def second(self) -> Any:
         """Return the second part."""
         arguments = {text: f"kept_{index}" for index, text in enumerate(self._crossing)}
         ends = [graphs.node_name(text) for text in self._function.ret.values()]
-        part = self._begin(self._needed([*self._is_drawn, *ends], self._is_drawn | self._is_sunk))
+        part = self._begin(self._needed([*self._is_second, *ends], self._is_second | self._is_sunk))
         for name, dtype in zip(arguments.values(), self.types, strict=True):
             argument = part.signature.input_arg.add()
             argument.name, argument.type = name, dtype
@@ -194,10 +223,10 @@ class _Cut:
         for key, text in self._function.ret.items():
             part.ret[key] = arguments.get(text, text)
         for key, name in self._function.control_ret.items():
-            if name in self._is_drawn:
+            if name in self._is_second:
                 part.signature.control_output.append(key)
                 part.control_ret[key] = name
-        return _named(part, f"{self._function.signature.name}_drawn")
+        return _named(part, f"{self._function.signature.name}_second")
 
     def _needed(self, ends: Iterable[str], own: set[str]) -> set[str]:
         """Return the nodes of a part: its own ones that its ends need, and the constants that they read."""
@@ -205,7 +234,7 @@ class _Cut:
         waiting = list(ends)
         while waiting:
             name = waiting.pop()
-            is_free = name in self._nodes and name not in self._is_settled and name not in self._is_drawn
+            is_free = name in self._nodes and name not in self._is_settled and name not in self._is_second
             if name in found or not (is_free or name in own):
                 continue
             found.add(name)

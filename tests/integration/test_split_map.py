@@ -191,7 +191,7 @@ def test_a_wrong_cut_is_found_out() -> None:
     original, changed, _ = split(PIPELINES["cast and scaled"]())
     graph = changed.copy_graph()
     for function in graph.library.function:
-        if "_drawn_" in function.signature.name:
+        if "_second_" in function.signature.name:
             (division,) = [node for node in function.node_def if node.op == "RealDiv"]
             division.op = "Mul"
 

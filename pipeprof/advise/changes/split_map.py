@@ -13,7 +13,7 @@ from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.changes.cache import add_cache, elements_per_epoch, refuse_freezing
 from pipeprof.advise.changes.exchange import MAPS, require_one_for_one
-from pipeprof.advise.function_split import split_function
+from pipeprof.advise.function_split import split_at_draws
 from pipeprof.advise.neutralise import is_reshuffling, random_ops
 from pipeprof.advise.replayable import Replayable
 from pipeprof.errors import TrialError
@@ -107,12 +107,12 @@ def _put_fixed_before(graph: Any, node: Any, source: str) -> Any:
     """Add the map of the fixed part behind ``source``, and make ``node`` the map of the drawn part."""
     captured = len(node.attr["Targuments"].list.type)
     whole = next(function for function in graph.library.function if function.signature.name == node.attr["f"].func.name)
-    parts = split_function(graph, node.attr["f"].func.name, len(whole.signature.input_arg) - captured)
+    parts = split_at_draws(graph, node.attr["f"].func.name, len(whole.signature.input_arg) - captured)
     fixed = graphs.add_node(graph, node.op)
     name = fixed.name
     fixed.CopyFrom(node)
     fixed.name, fixed.input[0] = name, source
-    fixed.attr["f"].func.name, node.attr["f"].func.name = parts.fixed, parts.drawn
+    fixed.attr["f"].func.name, node.attr["f"].func.name = parts.first, parts.second
     fixed.attr["output_types"].list.type[:] = list(parts.types)
     del fixed.attr["output_shapes"].list.shape[:]
     for _ in parts.types:
