@@ -24,6 +24,7 @@ from pipeprof.model.profile import RunInfo, StageFunction
 _BY_SOURCE = "pipeprof fix changes the source instead"
 _NOT_HERE = {
     **dict.fromkeys(("vectorize", "parse_batch"), f"it would trace your function a second time; {_BY_SOURCE}"),
+    "cast_later": "the stages between would have to be made anew; the report holds a sketch for the source",
     "fuse_decode_crop": "a file that is no JPEG would end the program; the report holds a sketch for the source",
 }
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them

@@ -2,8 +2,8 @@
 
 The one idea: an op belongs to the second part where it draws, or reads what hangs on a draw, in data or in order; all else is
 the first's, whose outputs become the second's arguments. Where such an output is a narrow value cast to a wider type, the
-narrow one crosses, and the second part casts it. Only library functions are edited here: where the two parts stand in the pipeline is
-the caller's.
+narrow one crosses, and the second part casts it. Only library functions are edited here: where the two parts stand in the
+pipeline is the caller's.
 """
 
 from __future__ import annotations

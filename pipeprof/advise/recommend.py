@@ -36,7 +36,6 @@ MANUAL = {
     "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
     "parse_by_hand": "Batch before parsing, and parse a whole batch in one call",
-    "cast_later": "Cast behind the cache and the batch, or on the device",
     "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
     "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
     "bound_buffer": "Give this buffer a fixed size, or AUTOTUNE a limit: options.autotune.ram_budget",
@@ -76,8 +75,6 @@ _REASONS = {
     "repeat_once": "it changes your own loop: one iterator for all epochs",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
     "parse_by_hand": "it changes your own function, which then takes many records",
-    "cast_later": "it changes your own functions: the cast leaves one and comes in another, or in the model "
-    "(tf.keras.layers.Rescaling)",
     "bucket": "it changes which rows meet in a batch",
     "resize_once": "it changes your own function, and its pixels",
     "convert_format": _REWRITES_FILES,
@@ -88,9 +85,10 @@ _REASONS = {
     "move_to_model": "it changes the model, not the input",
 }  # why a kind is not tried
 NO_EDIT = {
+    "cast_later": "There is no patch: the cast leaves one of your functions and comes in another, or in the model.",
     "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
     "fuse_decode_crop": "There is no patch: the window is written where your function decodes.",
-    "split_map": "There is no patch: how your function is cut is yours to write. pipeprof run --apply does it unedited.",
+    "split_map": "There is no patch: how your function is cut is yours to write. Once confirmed, run --apply does it.",
 }  # kinds that can be tried, but not written as source
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""

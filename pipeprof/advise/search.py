@@ -1,8 +1,8 @@
 """The search: try the recommended changes on the user's own pipeline, keep what is confirmed, revert the rest.
 
 First the loop as it is is replayed against the same loop fed one ready element (the ceiling, and the check that the replay
-reproduces the run at all). Then changes are tried in the order of predicted gain, each on top of those that were kept; the
-elements are compared before anything is timed. Every start and result is streamed, so that a death loses nothing.
+reproduces the run at all). Then changes are tried in the order of predicted gain, those without a patch last, each on top of
+those that were kept; elements are compared before anything is timed. Each start and result is streamed: a death loses nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
-from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, recommend
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
-from pipeprof.advise.trial import measure_control, reproduces, run_trial
+from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial
 from pipeprof.advise.trial_records import described, new_record, refused, with_outcome
 from pipeprof.analysis import analyse
 from pipeprof.analysis.significance import Interval
@@ -47,6 +47,7 @@ _WARM_UP_S = 0.6
 _COMPARED = 512  # elements
 _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however quiet the machine
 _COMPARE_S = 6.0
+_SPARE_S = 1.0  # for making the two pipelines of a trial
 _COMPARE_LONGER_S = 30.0  # of a change that is faster, where the first look had too little time
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
 _NOT_TOGETHER = "together with the changes confirmed before it the pipeline is slower than as it was"
@@ -217,7 +218,7 @@ class Search:
             self._note(f"the ceiling was not measured: {error}")
             return None
         bench.noise = Interval((control.noise_low * control.noise_high) ** 0.5, control.noise_low, control.noise_high)
-        step_s, wait_share = _mean_of_run(bench.view)
+        step_s, wait_share = mean_of_run(bench.view)
         same, why = reproduces(step_s, wait_share, control.baseline_step_s, control.baseline_wait_share, bench.noise)
         return replace(control, reproduces_run=same, reason=why)
 
@@ -226,13 +227,16 @@ class Search:
         while True:
             judged = replace(analysis, profile=self._profile)  # what a trial disproved is not recommended again
             waiting = [item for item in self._recommendations(judged) if item.id not in tried]
+            waiting.sort(
+                key=lambda item: item.change.kind in NO_EDIT
+            )  # what a patch holds is not proven on top of what none can
             if not waiting:
                 return
             item = waiting[0]
             tried.add(item.id)
             why = self._why_not(item, bench)
             able = sum(not self._why_not(other, bench) for other in waiting)
-            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(bench, able))
+            record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(able))
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
 
@@ -253,9 +257,9 @@ class Search:
             return "the budget was used up (give more with --budget)"
         return ""
 
-    def _share(self, bench: _Bench, changes: int) -> float:
-        """Return the seconds for the next of some changes: the last may use what is left, the trial of all together apart."""
-        left_s = self._left_s - _COMPARE_S - 2.0 - _LEAST_TRIAL_S * bool(bench.kept)
+    def _share(self, changes: int) -> float:
+        """Return the seconds for the next of some changes, its comparison apart: the last may use what is left."""
+        left_s = self._left_s - self._comparison_s() - _SPARE_S
         return max(_LEAST_TRIAL_S, min(left_s, max(left_s / max(1, changes), self._settings.budget_s * 0.45)))
 
     def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str, budget_s: float) -> TrialRecord:
@@ -323,11 +327,14 @@ class Search:
     def _compare(
         self, current: Replayable, changed: Replayable, kept_at: str, item: Recommendation, longest_s: float = _COMPARE_S
     ) -> Equivalence:
-        share = 4 if longest_s <= _COMPARE_S else 2
         return compare(
             current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=item.safety is Safety.REORDERS,
-            cuts_functions=item.change.kind == SPLIT, time_budget_s=min(longest_s, max(1.0, self._left_s / share)),
+            cuts_functions=item.change.kind == SPLIT, time_budget_s=self._comparison_s(longest_s),
         )  # fmt: skip
+
+    def _comparison_s(self, longest_s: float = _COMPARE_S) -> float:
+        """Return the seconds for comparing elements: a quarter of what is left at first, half of it at more length."""
+        return min(longest_s, max(1.0, self._left_s / (4 if longest_s <= _COMPARE_S else 2)))
 
     def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:
         return item.change.kind in {"cache", SPLIT} or any(stage.op == "cache" for stage in bench.view.record.written)
@@ -380,17 +387,3 @@ def _kept_at(current: Replayable, item: Recommendation, names: Mapping[str, str]
     if node is not None and item.change.kind == SPLIT:
         return fixed_source(current.graph, name)
     return node_name(node.input[0]) if node is not None and node.op.startswith("CacheDataset") else name
-
-
-def _mean_of_run(view: PipelineView) -> tuple[float, float]:
-    """Return the step and the wait share that a replay has to show: the run's means, boundaries included.
-
-    The first epoch holds the start-up and is left out, since a replay is warmed up; a run of one epoch is its mean.
-    """
-    epochs = [epoch for epoch in view.record.loop.epochs[1:] if epoch.elements and epoch.wall_s > 0]
-    if not epochs:
-        step_s = view.step_s or 0.0
-        return step_s, (view.wait_s or 0.0) / step_s if step_s else 0.0
-    wall_s = sum(epoch.wall_s + epoch.creation_s for epoch in epochs)
-    waited_s = sum(epoch.wait_s + epoch.creation_s for epoch in epochs)
-    return wall_s / sum(epoch.elements for epoch in epochs), waited_s / wall_s

@@ -257,18 +257,20 @@ def _repeat_after_shuffle(names: Names, _finding: Finding) -> str:
 
 def _fuse_decode_crop(names: Names, _finding: Finding) -> str:
     return _lines(
-        f"# in {names.function}, in place of decode_jpeg and the crop; data: the coded JPEG",
-        "rows, columns, _ = tf.unstack(tf.io.extract_jpeg_shape(data))",
-        "top, left = ...  # of a window of height x width",
-        "first = tf.maximum([top - 2, left - 2], 0)  # its edges come out the same with two pixels more",
-        "last = tf.minimum([top + height + 2, left + width + 2], [rows, columns])",
-        "image = tf.io.decode_and_crop_jpeg(data, tf.concat([first, last - first], 0), channels=3)",
-        "image = tf.image.crop_to_bounding_box(image, top - first[0], left - first[1], height, width)",
+        f"# in {names.function}, for decode_jpeg and the crop at top, left",
+        "whole = tf.io.extract_jpeg_shape(data)[:2]",
+        "at, size = tf.stack([top, left]), tf.stack([height, width])",
+        "first = tf.maximum(at - 2, 0)  # with 2 pixels more on each side",
+        "last = tf.minimum(at + size + 2, whole)  # the edges stay the same",
+        "window = tf.concat([first, last - first], 0)",
+        "image = tf.io.decode_and_crop_jpeg(data, window, channels=3)",
+        "image = tf.slice(",
+        "    image, tf.concat([at - first, [0]], 0), tf.concat([size, [3]], 0))",
     )
 
 
 def _resize_once(names: Names, _finding: Finding) -> str:
-    return f"image = tf.image.resize(image, size)  # in {names.function}: antialias=False is the default"
+    return f"image = tf.image.resize(image, size)  # in {names.function}, without antialias"
 
 
 # --- the loop and its buffers -----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from pipeprof.advise.replay import Block, Edge, EmptyPipelineError, StoppedError
 from pipeprof.analysis.agreement import NOT_REPRODUCED, WAIT_TOLERANCE
 from pipeprof.analysis.significance import Interval, Judgement, SequentialTest, mean_interval, noise_margin, ratio_interval
 from pipeprof.errors import TrialError
+from pipeprof.model.analysis import PipelineView
 from pipeprof.model.profile import Control, TrialState
 
 __all__ = ["TrialOutcome", "TrialPlan", "measure_control", "reproduces", "run_trial"]
@@ -257,3 +258,17 @@ def reproduces(
         text = f"waiting {units.percent(replay_wait_share)} against {units.percent(run_wait_share)}"
         return False, NOT_REPRODUCED + text
     return True, ""
+
+
+def mean_of_run(view: PipelineView) -> tuple[float, float]:
+    """Return the step and the wait share that a replay has to show: the run's means, boundaries included.
+
+    The first epoch holds the start-up and is left out, since a replay is warmed up; a run of one epoch is its mean.
+    """
+    epochs = [epoch for epoch in view.record.loop.epochs[1:] if epoch.elements and epoch.wall_s > 0]
+    if not epochs:
+        step_s = view.step_s or 0.0
+        return step_s, (view.wait_s or 0.0) / step_s if step_s else 0.0
+    wall_s = sum(epoch.wall_s + epoch.creation_s for epoch in epochs)
+    waited_s = sum(epoch.wait_s + epoch.creation_s for epoch in epochs)
+    return wall_s / sum(epoch.elements for epoch in epochs), waited_s / wall_s

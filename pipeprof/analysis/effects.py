@@ -24,7 +24,7 @@ from pipeprof.analysis.effects_of_order import (
 )
 from pipeprof.analysis.element_size import element_bytes
 from pipeprof.analysis.place import Place
-from pipeprof.analysis.stage_graph import consumer_of, elements_per_step, upstream
+from pipeprof.analysis.stage_graph import consumer_of, downstream, elements_per_step, upstream
 from pipeprof.analysis.step_model import Effect, stage_busy_s
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _NOT_DECODED = (
     0.0,
     0.7,
 )  # of decoding, where a crop is decoded alone: columns beside it are decoded in part, rows above it read
+_NARROWEST = 0.125  # of an element's bytes, before its casts: int8 to float64
 _HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elements are no longer handed on one by one, or made
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
 _BETWEEN_CALLS_LEFT = 0.7  # of the unexplained time beside one call at a time: most lies between its calls, which then overlap
@@ -116,6 +117,21 @@ def fuse_decode_crop(place: Place) -> Effect:
     whole = place.view.busy_s_per_step or stage_busy_s(place.stage)
     share = stage_busy_s(place.stage) / whole if whole > 0 else 0.0
     return Effect(busy_s={place.stage.id: place.busy_s * (1 - saved)}, cpu_kept=1 - share * saved)
+
+
+def cast_later(place: Place) -> Effect:
+    """What stands between the map and its batch copies fewer bytes; how much of its time is copying is not known."""
+    written = place.stage.written
+    function = None if written is None else written.function
+    size, narrow = element_bytes(place.stage), None if function is None else function.narrow_bytes
+    least = narrow / size if size and narrow else _NARROWEST
+    left = doubt.between("bytes that are still copied", least, 1.0)
+    busy: dict[str, Readings | float] = {}
+    for item in downstream(place.view, place.stage.id):
+        busy[item.id] = stage_busy_s(item) * left
+        if item.stage.op == "batch":
+            break
+    return Effect(busy_s=busy)
 
 
 def _kept_for_later(place: Place, saved_s: Mapping[str, float], busy_s: Mapping[str, Readings | float], segment: int) -> Effect:
@@ -193,6 +209,7 @@ EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
         "move_cache": move_cache,
         "split_map": split_map,
         "fuse_decode_crop": fuse_decode_crop,
+        "cast_later": cast_later,
         "vectorize": vectorize,
         "parse_batch": vectorize,
         "filter_earlier": filter_earlier,

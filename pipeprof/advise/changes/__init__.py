@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeprof.advise.changes.base import ChangeKind
 from pipeprof.advise.changes.cache import Cache
+from pipeprof.advise.changes.cast_later import CastLater
 from pipeprof.advise.changes.enable_autotune import EnableAutotune
 from pipeprof.advise.changes.filter_earlier import FilterEarlier
 from pipeprof.advise.changes.fuse_decode_crop import FuseDecodeCrop
@@ -35,6 +36,7 @@ _ALL: tuple[ChangeKind, ...] = (
     MoveCache(),
     SplitMap(),
     FuseDecodeCrop(),
+    CastLater(),
     Vectorize(),
     ParseBatch(),
     FilterEarlier(),

@@ -116,13 +116,13 @@ def test_every_title_is_a_short_imperative(kind):
 
     assert title.split()[0] in {
         "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read", "Split",
-        "Decode",
+        "Decode", "Cast",
     }  # fmt: skip
     assert len(title) <= 90
     assert ("map(decode)" in title) is (
         kind in {
             "parallel_calls", "parallel_inside", "cache", "vectorize", "parse_batch", "interleave", "split_map",
-            "fuse_decode_crop",
+            "fuse_decode_crop", "cast_later",
         }
     )  # fmt: skip
 

@@ -1,0 +1,104 @@
+"""Keeps elements narrow as far as the batch: the casts at the end of a map move behind what buffers and copies its elements.
+
+Casts and constants applied to them are elementwise, so that they mean the same on a batch. The graph is edited as far as the
+function goes; how it is cut is ``function_split``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any  # protocol buffers of TensorFlow carry no types
+
+from pipeprof.advise import graph as graphs
+from pipeprof.advise.changes.base import Params, find_node, stage_label
+from pipeprof.advise.changes.exchange import MAPS
+from pipeprof.advise.function_split import Parts, split_at_casts
+from pipeprof.advise.replayable import Replayable
+from pipeprof.errors import TrialError
+from pipeprof.model.analysis import PipelineView
+from pipeprof.model.diagnosis import Safety
+
+_BATCHES = ("BatchDataset", "ParallelBatchDataset")
+_HOLDING = ("ShuffleDataset", "CacheDataset", *_BATCHES)
+_PASSING = ("TakeDataset", "SkipDataset", "ShardDataset", "RepeatDataset", "PrefetchDataset", "OptionsDataset")
+
+
+class CastLater:
+    """The end of a map's function becomes a map of its own, behind the batch."""
+
+    kind = "cast_later"
+    freezes = False
+
+    def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
+        """Return the cure and its effect."""
+        return f"Cast what {stage_label(view.stage(stage_id))} gives behind the batch, and keep it narrow until then"
+
+    def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
+        """Return that elements stay."""
+        return Safety.SAFE, ""
+
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
+        """Return 0: less is held."""
+        return 0
+
+    def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
+        """Cut the casts off the map, and put them behind the last of the stages that hold its elements.
+
+        Raises:
+            TrialError: no result is a cast, or nothing behind the map holds elements.
+        """
+        graph = replayable.copy_graph()
+        node = find_node(graph, node_names, stage_id)
+        if node.op not in MAPS:
+            raise TrialError("the stage is no map")
+        behind = list(_behind(graph, node))
+        if not behind:
+            raise TrialError("nothing that holds or copies elements stands directly behind the map")
+        captured = len(node.attr["Targuments"].list.type)
+        name = node.attr["f"].func.name
+        whole = next(function for function in graph.library.function if function.signature.name == name)
+        parts = split_at_casts(graph, name, len(whole.signature.input_arg) - captured)
+        _cast_behind(graph, node, behind[-1], parts)
+        _give(node, parts)
+        node.attr["f"].func.name = parts.first
+        for held in behind:
+            _give(held, parts)
+        return replayable.with_graph(graph)
+
+
+def _behind(graph: Any, node: Any) -> Iterator[Any]:
+    """Yield the stages behind a map up to the last that holds elements: a batch, or else a shuffle or a cache."""
+    found: list[Any] = []
+    last = 0
+    while True:
+        readers = graphs.consumers(graph, node.name)
+        if len(readers) != 1 or not readers[0].op.startswith((*_HOLDING, *_PASSING)):
+            break
+        node = readers[0]
+        found.append(node)
+        if node.op.startswith(_HOLDING):
+            last = len(found)
+        if node.op.startswith(_BATCHES):
+            break
+    yield from found[:last]
+
+
+def _cast_behind(graph: Any, node: Any, last: Any, parts: Parts) -> None:
+    """Add a map of the second part behind ``last``, whose elements it makes as they were."""
+    cast = graphs.add_node(graph, node.op)
+    name = cast.name
+    cast.CopyFrom(node)
+    cast.name = name
+    graphs.copy_element_types(graph, last.name, cast)
+    cast.attr["f"].func.name = parts.second
+    graphs.redirect(graph, last.name, name, keep=[name])
+    cast.input[0] = last.name
+
+
+def _give(node: Any, parts: Parts) -> None:
+    """Write into a node that its elements are what the first part gives."""
+    key = "Toutput_types" if "Toutput_types" in node.attr else "output_types"
+    node.attr[key].list.type[:] = list(parts.types)
+    del node.attr["output_shapes"].list.shape[:]
+    for _ in parts.types:
+        node.attr["output_shapes"].list.shape.add().unknown_rank = True
