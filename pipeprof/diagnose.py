@@ -194,6 +194,7 @@ class MadePatch:
 
     changes: tuple[str, ...]  # their titles
     patch: Patch
+    left: tuple[str, ...] = ()  # titles of accepted changes that no patch can hold
 
 
 def make_patch(
@@ -210,8 +211,9 @@ def make_patch(
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
     known = [item for item in found if item.change.kind in SITES_PER_EDIT]
+    left = tuple(item.title for item in found if item.accepted and item not in known)
     wanted = [item for item in known if item.accepted or _is_allowed(item, allow) or (untried and _is_safe_and_untried(item))]
-    return MadePatch(changes=tuple(item.title for item in wanted), patch=patch_for(wanted, analysis))
+    return MadePatch(changes=tuple(item.title for item in wanted), patch=patch_for(wanted, analysis), left=left)
 
 
 def _is_allowed(item: Recommendation, allow: Sequence[Safety]) -> bool:

@@ -56,6 +56,7 @@ def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
     else:
         raise TrialError(f"{name} has no parallel form")
     dataset._variant_tensor_attr = variant
+    dataset._pipeprof_calls = calls
 
 
 def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
@@ -166,15 +167,16 @@ def _map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[st
         "metadata": dataset._metadata.SerializeToString(),
         **structure,
     }
-    if type(dataset).__name__ == "_MapDataset":
+    made_parallel = getattr(dataset, "_pipeprof_calls", None)
+    if type(dataset).__name__ == "_MapDataset" and made_parallel is None:
         if hasattr(dataset, "_force_synchronous"):  # not before TensorFlow 2.18
             shared["force_synchronous"] = dataset._force_synchronous
         return gen_dataset_ops.map_dataset(source, captured, **shared)
     return gen_dataset_ops.parallel_map_dataset_v2(
         source,
         captured,
-        num_parallel_calls=dataset._num_parallel_calls,
-        deterministic=dataset._deterministic,
+        num_parallel_calls=dataset._num_parallel_calls if made_parallel is None else made_parallel,
+        deterministic=getattr(dataset, "_deterministic", "true"),
         use_unbounded_threadpool=getattr(dataset, "_use_unbounded_threadpool", False),
         **shared,
     )
@@ -182,11 +184,12 @@ def _map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[st
 
 MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "parallel_calls": _parallel,
-    "cache": _cache,
     "split_map": _split_map,
+    "cache": _cache,
     "prefetch": _prefetch,
     READY: _ready_input,
     "thread_pool": partial(_put_option, "thread_pool"),
     "limit_memory": partial(_put_option, "limit_memory"),
     "enable_autotune": partial(_put_option, "enable_autotune"),
 }
+"""In the order in which several are made of one stage: first those that make it anew, then those that stand behind it."""

@@ -41,6 +41,10 @@ class Applier:
             origin_of: returns where a dataset was made.
         """
         self._plan = plan
+        order = list(MAKERS)
+        self._changes = sorted(
+            plan.changes, key=lambda item: order.index(item.change.kind) if item.change.kind in order else -1
+        )
         self._origin_of = origin_of
         self._refused: dict[str, str] = {}  # id of a change -> why a stage of it was left as it is
         self._applied: dict[str, int] = {}
@@ -51,7 +55,7 @@ class Applier:
         if type(dataset).__name__ not in self._wanted:
             return
         here = self._site(dataset)
-        for change in self._plan.changes:
+        for change in self._changes:
             if here is None or all(tree[-1].site != here for tree in change.trees):
                 continue
             try:

@@ -21,6 +21,7 @@ from pipeprof.errors import TrialError
 _SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
 _CHANGING = frozenset({"ReadVariableOp", "ResourceGather"})  # not stateful to TensorFlow, and yet other at the next call
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
+_SECOND = "_second_"
 _NO_WORK = frozenset({"Identity", "NoOp"})
 _UNKEPT = ("resource", "variant")
 
@@ -68,6 +69,11 @@ def split_at_casts(graph: Any, name: str, arguments: int) -> Parts:
         TrialError: with the reason why it cannot be cut.
     """
     return _add_parts(graph, name, arguments, at_draws=False)
+
+
+def is_second_part(name: str) -> bool:
+    """Tell whether a function is what a split left behind a cache, or behind a batch."""
+    return _SECOND in name
 
 
 def _add_parts(graph: Any, name: str, arguments: int, *, at_draws: bool) -> Parts:
@@ -204,7 +210,7 @@ class _Cut:
         for name in sorted(name for name in checks if self._nodes[name].op == "Assert"):
             part.signature.control_output.append(name)
             part.control_ret[name] = name
-        return _named(part, f"{self._function.signature.name}_first")
+        return _named(part, f"{self._function.signature.name}_first_")
 
     def second(self) -> Any:
         """Return the second part."""
@@ -226,7 +232,7 @@ class _Cut:
             if name in self._is_second:
                 part.signature.control_output.append(key)
                 part.control_ret[key] = name
-        return _named(part, f"{self._function.signature.name}_second")
+        return _named(part, f"{self._function.signature.name}{_SECOND}")
 
     def _needed(self, ends: Iterable[str], own: set[str]) -> set[str]:
         """Return the nodes of a part: its own ones that its ends need, and the constants that they read."""
@@ -306,5 +312,5 @@ def _size(dtype: int) -> int:
 
 def _named(part: Any, prefix: str) -> Any:
     """Name a part by its content, because TensorFlow takes the first of two bodies of one name."""
-    part.signature.name = f"{prefix}_{hashlib.blake2b(part.SerializeToString(deterministic=True), digest_size=6).hexdigest()}"
+    part.signature.name = f"{prefix}{hashlib.blake2b(part.SerializeToString(deterministic=True), digest_size=6).hexdigest()}"
     return part

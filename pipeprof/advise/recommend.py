@@ -85,10 +85,10 @@ _REASONS = {
     "move_to_model": "it changes the model, not the input",
 }  # why a kind is not tried
 NO_EDIT = {
-    "cast_later": "There is no patch: the cast leaves one of your functions and comes in another, or in the model.",
-    "filter_earlier": "There is no patch: write the predicate with what the map reads, and put filter() before it.",
-    "fuse_decode_crop": "There is no patch: the window is written where your function decodes.",
-    "split_map": "There is no patch: how your function is cut is yours to write. Once confirmed, run --apply does it.",
+    "cast_later": "The cast leaves one of your functions and comes in another, or in the model.",
+    "filter_earlier": "Write the predicate with what the map reads, and put filter() before it.",
+    "fuse_decode_crop": "The window is written where your function decodes.",
+    "split_map": "How your function is cut is yours to write; once it is confirmed, pipeprof run --apply does it.",
 }  # kinds that can be tried, but not written as source
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
@@ -195,7 +195,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
             trial=trial,
             predicted=None,
             safety=Safety.CHANGES_DATA,
-            diff_reason=f"There is no patch: {_CHANGES}.",
+            diff_reason=f"{_CHANGES[0].upper()}{_CHANGES[1:]}.",
         )
     return replace(
         recommendation,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipeprof.analysis.stage_graph import downstream
+from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.model.diagnosis import Finding
 from pipeprof.model.profile import StageFunction, WrittenStage
@@ -36,6 +36,7 @@ class Names:
     batch: str
     epochs: str
     steps: str  # of an epoch
+    shuffle: str  # size of the nearest buffer before the stage, empty where there is none
     stage: StageView
 
     @property
@@ -62,12 +63,14 @@ def _names(pipeline: PipelineView, stage: StageView) -> Names:
     function = written.function.name.rsplit(".", 1)[-1] if written is not None and written.function is not None else ""
     batches = [item.written for item in downstream(pipeline, stage.id) if item.stage.op in {"batch", "padded_batch"}]
     epochs = loop.epoch_count or 1
+    shuffles = [item.written for item in upstream(pipeline, stage.id) if item.stage.op == "shuffle"]
     return Names(
         dataset=_receiver(written),
         function=function if function.isidentifier() else "function",
         batch=str(next((item.arguments["batch_size"] for item in batches if item and "batch_size" in item.arguments), "n")),
         epochs=str(epochs) if epochs > 1 else "epochs",
         steps=str(round(loop.elements / epochs)) if loop.elements >= epochs else "steps",
+        shuffle=str(shuffles[-1].arguments.get("buffer_size", "...")) if shuffles and shuffles[-1] else "",
         stage=stage,
     )
 
@@ -158,16 +161,19 @@ def _replace_python(names: Names, finding: Finding) -> str:
 
 def _split_map(names: Names, _finding: Finding) -> str:
     ops = ", ".join(names.traced.before_draws[:_LISTED_OPS])
+    shuffled = f".shuffle({names.shuffle})" if names.shuffle else ""
     return _lines(
         f"def {names.function}_fixed(value):",
-        f"    # all that comes before the first draw{f': {ops}' if ops else ''}",
+        f"    # before the first draw{f': {ops}' if ops else ''}",
         "    ...",
         f"def {names.function}_random(value):",
         "    # the draws, and what needs them",
         "    ...",
-        f"{names.dataset} = {names.dataset}.map({names.function}_fixed, {_AUTO})",
-        f"{names.dataset} = {names.dataset}.cache()",
-        f"{names.dataset} = {names.dataset}.map({names.function}_random, {_AUTO})",
+        f"{names.dataset} = {names.dataset}.map({names.function}_fixed,",
+        f"    {_AUTO})",
+        f"{names.dataset} = {names.dataset}.cache(){shuffled}" + ("  # not before it" if shuffled else ""),
+        f"{names.dataset} = {names.dataset}.map({names.function}_random,",
+        f"    {_AUTO})",
     )
 
 
@@ -231,6 +237,15 @@ def _cast_later(names: Names, _finding: Finding) -> str:
         f"{names.dataset} = {names.dataset}.map({names.function})  {note}",
         f"{names.dataset} = {names.dataset}.batch({names.batch})",
         f"{names.dataset} = {names.dataset}.map(lambda value: tf.cast(value, tf.float32) / 255)",
+    )
+
+
+def _filter_earlier(names: Names, _finding: Finding) -> str:
+    return _lines(
+        "def is_wanted(value):",
+        f"    # from what {names.function} reads, not from what it gives",
+        "    ...",
+        f"{names.dataset} = {names.dataset}.filter(is_wanted).map({names.function}, {_AUTO})",
     )
 
 
@@ -373,6 +388,7 @@ _SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
     "draw_per_element": _draw_per_element,
     "stateless_random": _stateless_random,
     "bucket": _bucket,
+    "filter_earlier": _filter_earlier,
     "fuse_decode_crop": _fuse_decode_crop,
     "resize_once": _resize_once,
     "move_to_model": _move_to_model,

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeprof.cli import choosing
@@ -52,14 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     profile = directory.load()
     made = make_patch(profile, choice, untried=arguments.untried, allow=arguments.allow)
     if not made.changes:
-        hint = (
-            "pipeprof report shows what was found" if arguments.untried else "--untried takes safe changes that were not tried"
-        )
-        raise UserError("no change of this run was confirmed", hint)
+        raise _nothing_to_patch(made.left, untried=arguments.untried)
     if made.patch.diff is None:
         raise UserError(made.patch.reason.rstrip("."), "nothing was written; pipeprof report shows the changes one by one")
     for title in made.changes:
         print(f"pipeprof: {title}", file=sys.stderr)
+    for title in made.left:
+        print(f"pipeprof: by hand, as pipeprof report sketches it: {title}", file=sys.stderr)
     if not arguments.apply:
         sys.stdout.buffer.write(made.patch.diff_bytes)
         return 0
@@ -67,6 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     _write_all({base / path: content for path, content in made.patch.files.items()})
     sys.stdout.write("".join(f"changed {path}\n" for path in made.patch.files))
     return 0
+
+
+def _nothing_to_patch(left: Sequence[str], *, untried: bool) -> UserError:
+    if left:
+        return UserError(f"no patch can hold what was confirmed: {'; '.join(left)}", "pipeprof report sketches it")
+    hint = "pipeprof report shows what was found" if untried else "--untried takes safe changes that were not tried"
+    return UserError("no change of this run was confirmed", hint)
 
 
 def _write_all(files: Mapping[Path, bytes]) -> None:

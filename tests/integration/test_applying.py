@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("tensorflow")
@@ -369,6 +371,22 @@ def test_a_random_map_is_split_and_gives_the_very_same_seeded_elements(name):
     ops = [op for op in ops_of(dataset) if "Map" in op or op.startswith(("Cache", "Shuffle"))]
     kind = "ParallelMapDatasetV2" if name == "parallel" else "MapDataset"
     assert ops == [kind, "CacheDatasetV2", *(["ShuffleDatasetV3"] if "shuffled" in name else []), kind]
+
+
+@pytest.mark.parametrize("others", [(parallel(),), (parallel(), SPLIT)])
+def test_changes_of_one_stage_stand_together_whatever_the_order_of_the_plan(others):
+    last = CACHE if SPLIT not in others else others[1]
+    program = Program(BUILDS["plain"], last)
+    first = replace(program._plan.changes[0], id="other", change=others[0])
+    program._plan = replace(program._plan, changes=(*program._plan.changes, first))
+    tf.random.set_seed(None)
+
+    dataset = program.with_change()
+
+    assert program.applier.problems == ()
+    maps = ["ParallelMapDatasetV2"] * (2 if last is SPLIT else 1)
+    assert [op for op in ops_of(dataset) if "Map" in op] == maps
+    assert "CacheDatasetV2" in ops_of(dataset)
 
 
 def test_a_shuffle_behind_which_a_fixed_map_stands_moves_too():

@@ -11,6 +11,7 @@ from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.changes.exchange import MAPS
 from pipeprof.advise.function_crop import fuse_crop
+from pipeprof.advise.function_split import is_second_part
 from pipeprof.advise.replayable import Replayable
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
@@ -46,6 +47,8 @@ class FuseDecodeCrop:
         if node.op not in MAPS:
             raise TrialError("the stage is no map")
         name = node.attr["f"].func.name
+        if is_second_part(name):
+            raise TrialError("a change that was confirmed before it keeps the decoded pictures")
         fuse_crop(next(function for function in graph.library.function if function.signature.name == name))
         graphs.rename_edited(graph, {name})
         return replayable.with_graph(graph)

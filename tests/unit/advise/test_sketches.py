@@ -6,14 +6,14 @@ import ast
 
 import pytest
 
-from pipeprof.advise.recommend import MANUAL
+from pipeprof.advise.recommend import MANUAL, NO_EDIT
 from pipeprof.advise.sketches import sketch_of
 from pipeprof.model.profile import StageFunction
 from tests.support.builders import Scene, stage
 from tests.support.sketched import WITHOUT, finding, sketch
 
 
-@pytest.mark.parametrize("kind", sorted(MANUAL))
+@pytest.mark.parametrize("kind", sorted({*MANUAL, *NO_EDIT}))
 @pytest.mark.parametrize("code", ["PP501", "PP502", "PP503"])
 @pytest.mark.parametrize("op", ["map", "from_generator"])
 def test_every_change_by_hand_has_lines_of_python(kind: str, code: str, op: str) -> None:
@@ -32,6 +32,7 @@ def test_it_speaks_of_the_users_own_names_and_numbers() -> None:
     )
     assert "train.py:5" in sketch("replace_python")
     assert "DecodeJpeg, ResizeBilinear" in sketch("split_map")
+    assert ".cache()\n" in sketch("split_map")
     assert "uint8 until the batch" in sketch("cast_later")
     assert "range(200)" in sketch("repeat_once")  # 600 steps in 3 epochs
 

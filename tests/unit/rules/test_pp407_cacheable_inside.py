@@ -50,7 +50,7 @@ def test_a_map_that_decodes_before_it_draws_fires() -> None:
     assert number(finding, "cost_share") == pytest.approx((0.036 - 0.010) / 0.04)  # not below the consumer's own 10 ms
     (made,) = [item for item in recommend(given.analysis(), [finding]) if item.change.kind == "split_map"]
     assert ".cache()\n" in made.sketch
-    assert "comes before the first draw: DecodeJpeg" in made.sketch
+    assert "before the first draw: DecodeJpeg" in made.sketch
 
 
 def test_the_cured_twin_that_draws_in_a_map_of_its_own_is_silent() -> None:
