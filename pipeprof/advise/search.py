@@ -26,6 +26,7 @@ from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.stored import held_by_new_cache
 from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial
 from pipeprof.advise.trial_records import described, new_record, refused, with_outcome
 from pipeprof.analysis import analyse
@@ -280,6 +281,7 @@ class Search:
             with silence_tensorflow():
                 changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
                 self._check_shared(bench, analysis, item)
+                held = held_by_new_cache(bench.current, changed, bench.view, item.stage_id or "", analysis)
             self._progress(f"comparing the elements: {item.title}")
             same = self._compare(bench.current, changed, kept_at, item)
         except TrialError as error:
@@ -289,7 +291,7 @@ class Search:
         if untimed:
             return described(replace(record, reason=untimed), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
-        record = with_outcome(record, outcome, plan)
+        record = with_outcome(record, outcome, plan, held)
         if record.state is TrialState.CONFIRMED and same.lacks_time and not outcome.left_behind:
             self._progress(f"comparing the elements at more length: {item.title}")
             same = self._compare(bench.current, changed, kept_at, item, longest_s=_COMPARE_LONGER_S)

@@ -48,8 +48,9 @@ def described(record: TrialRecord, same: Equivalence) -> TrialRecord:
     )
 
 
-def with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) -> TrialRecord:
-    """Add what the clock showed."""
+def with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan, held_bytes: int | None = None) -> TrialRecord:
+    """Add what the clock showed; the memory is the growth of the process, or what a new cache holds where that is more."""
+    memory = None if outcome.memory_bytes is None else max(outcome.memory_bytes, held_bytes or 0)
     return replace(
         record,
         state=outcome.state,
@@ -65,6 +66,6 @@ def with_outcome(record: TrialRecord, outcome: TrialOutcome, plan: TrialPlan) ->
         noise_low=outcome.noise.low if outcome.noise else None,
         noise_high=outcome.noise.high if outcome.noise else None,
         fill_s=outcome.fill_s,
-        memory_bytes=outcome.memory_bytes,
+        memory_bytes=memory,
         epoch_steps=plan.epoch_steps,
     )
