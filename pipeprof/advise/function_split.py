@@ -19,7 +19,8 @@ from pipeprof.advise.reset import seed_states
 from pipeprof.errors import TrialError
 
 _SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
-_CHANGING = frozenset({"ReadVariableOp", "ResourceGather"})  # not stateful to TensorFlow, and yet other at the next call
+# Not stateful to TensorFlow, and yet other at the next call, where the program changes what they read meanwhile.
+_CHANGING = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "LookupTableFind", "LookupTableFindV2"})
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
 _SECOND = "_second_"
 _NO_WORK = frozenset({"Identity", "NoOp"})

@@ -20,11 +20,11 @@ def run(*command, cwd):
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=environment)
 
 
-def confirm(profile_path):
-    """Write the trial that a quiet machine makes: a cache behind the map, confirmed."""
+def confirm(profile_path, kind="cache"):
+    """Write the trial that a quiet machine makes: a change of the map, confirmed."""
     stage = next(item for item in json.loads(profile_path.read_text())["pipelines"][0]["written"] if item["op"] == "map")
     trial = {
-        "id": f"cache-p0-{stage['id']}", "pipeline_id": "p0", "stage_id": stage["id"], "change": {"kind": "cache"},
+        "id": f"{kind}-p0-{stage['id']}", "pipeline_id": "p0", "stage_id": stage["id"], "change": {"kind": kind},
         "state": "confirmed", "elements": "identical", "speedup": 2.0, "low": 1.8, "high": 2.2,
     }  # fmt: skip
     event = {"event": "result", "at_s": 1.0, "trial": trial}
@@ -60,3 +60,25 @@ def test_losses_are_identical_the_source_is_untouched_and_the_change_is_in(tmp_p
     assert (refused.stdout, refused.returncode) == ("", 2)
     assert refused.stderr.splitlines()[-1].startswith(f"pipeprof: {script} has changed since {first.name}")
     assert set((tmp_path / "reports").iterdir()) == {first, second}
+
+
+def test_a_random_map_is_split_and_every_seeded_number_stays(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.with_name("random_map.py").read_text())
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    native = run(sys.executable, script, cwd=tmp_path)
+    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
+    (first,) = (tmp_path / "reports").iterdir()
+    confirm(first / "profile.json", "split_map")
+
+    applied = run(*pipeprof, "run", "--no-html", "--no-trials", "--apply", first.name, "train.py", cwd=tmp_path)
+
+    assert native.stdout.count("\n") == 6
+    assert f"pipeprof: applied from {first.name}: Split map(draw) where it first draws at random" in applied.stderr
+    assert (applied.stdout, applied.returncode) == (native.stdout, 0)
+    (second,) = set((tmp_path / "reports").iterdir()) - {first}
+    nodes = [node["node"] for node in json.loads((second / "profile.json").read_text())["pipelines"][0]["executed"]]
+    assert any("Cache" in node for node in nodes)
+    refused = run(*pipeprof, "fix", first.name, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "no patch can hold what was confirmed: Split map(draw)" in refused.stderr
