@@ -14,8 +14,9 @@ from typing import Any  # protocol buffers of TensorFlow carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.model.profile import WrittenStage
 
+_AUTO_SHARD = "AutoShardDataset"  # of tf.distribute: serialised as a shard wherever TensorFlow put it
 # Python classes that leave no node of their own.
-_WITHOUT_NODE = frozenset({"RestructuredDataset", "DatasetV1Adapter", "NumpyIterator"})
+_WITHOUT_NODE = frozenset({"RestructuredDataset", "DatasetV1Adapter", "NumpyIterator", _AUTO_SHARD})
 # Python classes whose node has another name.
 _OTHER_NAMES: Mapping[str, frozenset[str]] = {
     "TFRecord": frozenset({"FlatMap", "LegacyParallelInterleave", "ParallelInterleave"}),
@@ -37,6 +38,7 @@ def match_stages(graph: Any, written: Sequence[WrittenStage], output: str) -> di
     """
     stages = {stage.id: stage for stage in written}
     nodes = graphs.nodes_by_name(graph)
+    is_sharded = any(map(is_auto_shard, written))
     found: dict[str, set[str]] = {}
     pairs = [(output, graphs.output_name(graph))]
     while pairs:
@@ -47,6 +49,9 @@ def match_stages(graph: Any, written: Sequence[WrittenStage], output: str) -> di
         if _stem(stage.class_name) in _WITHOUT_NODE or stage.class_name in _WITHOUT_NODE:
             pairs.extend((parent, name) for parent in stage.inputs)
             continue
+        if is_sharded and _stem(node.op) == "Shard" and not _fits(stage.class_name, node.op):
+            pairs.extend((stage_id, above) for above in graphs.dataset_inputs(graph, node))
+            continue
         if not _fits(stage.class_name, node.op) or not _agrees(stage, node):
             continue
         found.setdefault(stage_id, set()).add(name)
@@ -54,6 +59,11 @@ def match_stages(graph: Any, written: Sequence[WrittenStage], output: str) -> di
         if len(above) >= len(stage.inputs):
             pairs.extend(zip(stage.inputs, above, strict=False))
     return {stage_id: names.pop() for stage_id, names in found.items() if len(names) == 1}
+
+
+def is_auto_shard(stage: WrittenStage) -> bool:
+    """Say whether a stage is what ``tf.distribute`` puts behind every dataset that it takes over."""
+    return _stem(stage.class_name) == _AUTO_SHARD
 
 
 def _fits(class_name: str, op: str) -> bool:

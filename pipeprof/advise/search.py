@@ -19,6 +19,7 @@ from pipeprof.advise.changes.split_map import SPLIT, fixed_source
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.equivalence import Equivalence, compare
 from pipeprof.advise.graph import node_name, nodes_by_name
+from pipeprof.advise.handed_over import as_written
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
@@ -162,6 +163,7 @@ class Search:
         if current.has_python and not self._settings.replay_python:
             raise TrialError("the pipeline calls Python functions, and --no-replay-python forbids to run them again")
         names = match_stages(current.graph, record.written, record.output)
+        current = as_written(current, names, record)
         plan = TrialPlan(
             gaps=gaps_from_histogram(record.loop.gap_histogram, _GAPS, _SEED),
             cores=self._profile.run.host.cores,
