@@ -280,10 +280,7 @@ class Search:
         self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
         kept_at = _kept_at(bench.current, item, bench.names)
         try:
-            with silence_tensorflow():
-                changed = rewrite_call(bench.current, bench.names, bench.view, item.stage_id or "", item.change)
-                self._check_shared(bench, analysis, item)
-                held = held_by_new_cache(bench.current, changed, bench.view, item.stage_id or "", analysis)
+            changed, held = self._rewrite(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
             same = self._compare(bench.current, changed, kept_at, item)
         except TrialError as error:
@@ -299,8 +296,7 @@ class Search:
             same = self._compare(bench.current, changed, kept_at, item, longest_s=_COMPARE_LONGER_S)
             if same.state in _FATAL:
                 record = replace(record, state=TrialState.WORSE, reason="the elements differ")
-        record = described(record, same)
-        record = replace(record, wall_s=time.monotonic() - began)
+        record = replace(described(record, same), wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
         if record.state is TrialState.CONFIRMED and record.elements in PROVEN and item.safety in APPLIED_UNASKED:
@@ -308,6 +304,14 @@ class Search:
             bench.kept.append(item.id)
             bench.idle_scale = outcome.idle_scale
         return record
+
+    def _rewrite(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> tuple[Replayable, int | None]:
+        """Return the changed pipeline, and the bytes that a cache holds which it adds."""
+        stage_id = item.stage_id or ""
+        with silence_tensorflow():
+            changed = rewrite_call(bench.current, bench.names, bench.view, stage_id, item.change)
+            self._check_shared(bench, analysis, item)
+            return changed, held_by_new_cache(bench.current, changed, bench.view, stage_id, analysis)
 
     def _check_together(self, bench: _Bench, original: Replayable) -> None:
         """Try all that was kept together against the pipeline as it was: each was confirmed on top of the others alone.
