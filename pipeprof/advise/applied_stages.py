@@ -40,7 +40,7 @@ def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
             captured,
             use_inter_op_parallelism=dataset._use_inter_op_parallelism,
             preserve_cardinality=dataset._preserve_cardinality,
-            use_unbounded_threadpool=getattr(dataset, "_use_unbounded_threadpool", False),
+            **_threadpool(dataset),
             **shared,
         )
     elif name in {"_InterleaveDataset", "_ParallelInterleaveDataset"}:
@@ -177,9 +177,15 @@ def _map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[st
         captured,
         num_parallel_calls=dataset._num_parallel_calls if made_parallel is None else made_parallel,
         deterministic=getattr(dataset, "_deterministic", "true"),
-        use_unbounded_threadpool=getattr(dataset, "_use_unbounded_threadpool", False),
+        **_threadpool(dataset),
         **shared,
     )
+
+
+def _threadpool(dataset: Any) -> dict[str, bool]:
+    """Return what a map says of its pool, nothing where this TensorFlow has no such choice (before 2.18)."""
+    said = getattr(dataset, "_use_unbounded_threadpool", None)
+    return {} if said is None else {"use_unbounded_threadpool": said}
 
 
 MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
