@@ -14,6 +14,7 @@ from typing import Any  # TensorFlow's datasets carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.pipeline_options import serialized_option
 from pipeprof.advise.function_split import Parts, split_at_draws
+from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 
@@ -63,6 +64,7 @@ def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put a cache behind the stage; it lives as long as the stage, as it would where the source had it."""
     from tensorflow.python.data.ops import cache_op
 
+    _refuse_fresh(dataset)
     cached = cache_op.CacheDataset(copy.copy(dataset), "")
     dataset._variant_tensor_attr = cached._variant_tensor
     dataset._pipeprof_cache = cached
@@ -102,7 +104,11 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     types = [dtypes.as_dtype(item) for item in parts.types]
     structure = {"output_types": types, "output_shapes": [None] * len(types)}
     between, shuffled = _shuffle_before(dataset)
-    source = (dataset if shuffled is None else shuffled)._input_dataset._variant_tensor
+    if shuffled is not None and (int(shuffled._seed) or int(shuffled._seed2)):
+        raise TrialError("the shuffle before it is seeded, and what else reads it would see another order")
+    kept = (dataset if shuffled is None else shuffled)._input_dataset
+    _refuse_fresh(kept)
+    source = kept._variant_tensor
     for item in between:
         source = _map_variant(item, source, item._map_func.function, item._flat_structure)
     fixed = _map_variant(dataset, source, parts.first, structure)
@@ -151,8 +157,18 @@ def _shuffle_before(dataset: Any) -> tuple[list[Any], Any | None]:
             return [], None
         between.insert(0, below)
         below = below._input_dataset
-    is_shuffle = type(below).__name__ == "_ShuffleDataset" and below._reshuffle_each_iteration
+    is_shuffle = type(below).__name__ == "_ShuffleDataset" and below._reshuffle_each_iteration is not False
     return (between, below) if is_shuffle else ([], None)
+
+
+def _refuse_fresh(kept: Any) -> None:
+    """Refuse to keep what a dataset gives anew in each epoch: the run that proved the change may have had other arguments."""
+    for dataset in sources_first(kept):
+        function = describe_function(dataset)
+        name = type(dataset).__name__
+        reshuffles = name == "_ShuffleDataset" and dataset._reshuffle_each_iteration is not False
+        if reshuffles or name == "_RandomDataset" or (function is not None and function.random_ops):
+            raise TrialError("what stands before it is drawn anew in every epoch here, and a cache would keep the first")
 
 
 def _map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[str, Sequence[Any]]) -> Any:

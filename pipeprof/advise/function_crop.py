@@ -46,8 +46,8 @@ class _Crop:
     @classmethod
     def after(cls, function: Any, decode: Any) -> _Crop | None:
         """Follow a decoded picture to its crop; None where it is not the only thing that is done with all pixels."""
-        if decode.attr["ratio"].i not in {0, 1}:
-            return None
+        if decode.attr["ratio"].i not in {0, 1} or not decode.attr["channels"].i:
+            return None  # how many channels a file has is told in two ways (CMYK: 4 by its header, 3 once decoded)
         node, leading, shapes = decode, 0, []
         while True:
             readers = _readers(function, node)
@@ -97,8 +97,7 @@ class _Crop:
         header = graphs.add_function_node(self._function, "ExtractJpegShape", [self._decode.input[0]])
         header.attr["output_type"].type = tf.int32.as_datatype_enum
         shape = f"{header.name}:image_shape:0"
-        channels = int(self._decode.attr["channels"].i)
-        return self._join(self._part(shape, 0, 2), self._constant([channels])) if channels else shape
+        return self._join(self._part(shape, 0, 2), self._constant([int(self._decode.attr["channels"].i)]))
 
     def _answer(self, node: Any, leading: int, whole: str) -> None:
         """Give what reads a shape the whole picture's."""

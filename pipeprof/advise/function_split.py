@@ -9,6 +9,7 @@ pipeline is the caller's.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any  # protocol buffers of TensorFlow carry no types
@@ -74,7 +75,7 @@ def split_at_casts(graph: Any, name: str, arguments: int) -> Parts:
 
 def is_second_part(name: str) -> bool:
     """Tell whether a function is what a split left behind a cache, or behind a batch."""
-    return _SECOND in name
+    return re.search(rf"{_SECOND}[0-9a-f]{{12}}$", name) is not None
 
 
 def _add_parts(graph: Any, name: str, arguments: int, *, at_draws: bool) -> Parts:
@@ -201,17 +202,25 @@ class _Cut:
 
     def first(self) -> Any:
         """Return the first part."""
-        checks = [name for name in self._is_settled if self._nodes[name].op in _SETTLED_STATE]
+        checks = [name for name in self._nodes if name in self._is_settled and self._must_run(self._nodes[name])]
         part = self._begin(self._needed([graphs.node_name(text) for text in self._crossing] + checks, self._is_settled))
         part.signature.input_arg.extend(self._function.signature.input_arg)
         for index, (text, dtype) in enumerate(zip(self._crossing, self.types, strict=True)):
             argument = part.signature.output_arg.add()
             argument.name, argument.type = f"kept_{index}", dtype
             part.ret[argument.name] = text
-        for name in sorted(name for name in checks if self._nodes[name].op == "Assert"):
+        for name in checks:
             part.signature.control_output.append(name)
             part.control_ret[name] = name
         return _named(part, f"{self._function.signature.name}_first_")
+
+    def _must_run(self, node: Any) -> bool:
+        """Tell whether an op is there for what it does: a check, also within what it calls, or an effect."""
+        called = [name for name in graphs.function_references(node) if name in self._library]
+        if called:
+            inner = graphs.nodes_of_functions(self._library, called)
+            return any(item.op == "Assert" or (_may_differ(item) and not is_random(item.op)) for item in inner)
+        return node.op == "Assert" or (_may_differ(node) and not is_random(node.op))
 
     def second(self) -> Any:
         """Return the second part."""

@@ -200,6 +200,19 @@ def reachable_functions(graph: Any, nodes: Iterable[Any] | None = None) -> dict[
     return found
 
 
+def nodes_of_functions(library: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:
+    """Yield the nodes of functions of a library, and of all that they call."""
+    seen: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in library:
+            continue
+        seen.add(name)
+        yield from library[name].node_def
+        waiting += [reference for node in library[name].node_def for reference in function_references(node)]
+
+
 def upstream_nodes(graph: Any, name: str) -> Iterator[Any]:
     """Yield a node, everything above it, and the nodes of every function that these use."""
     names = ancestors(graph, name)

@@ -113,8 +113,9 @@ def neutralise(graph: Any, *, by_element: bool = True) -> Neutralised:
     """
     copy = graphs.copy_graph(graph)
     replaced, left, edited = 0, set(), set()
-    for function in graphs.reachable_functions(copy).values():
-        count, rest = _neutralise_function(function, by_element=by_element)
+    of_stages = {node.attr["f"].func.name for node in copy.node if "f" in node.attr}
+    for function in graphs.reachable_functions(copy).values():  # loops and branches within get what they always got
+        count, rest = _neutralise_function(function, by_element=by_element or function.signature.name not in of_stages)
         replaced += count
         left.update(rest)
         if count:

@@ -15,7 +15,7 @@ from pipeprof.analysis.stage_graph import elements_per_step, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
-from pipeprof.rules.cache_point import count_passes, is_repeated
+from pipeprof.rules.cache_point import count_passes, is_repeated, reads_everything
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.freshness import Difference, judge_freshness
 from pipeprof.rules.needs import Need
@@ -81,7 +81,12 @@ class CacheableInside(Rule[CacheableInsideParameters]):
             return
         for view in train.stages:
             kept = share_before_draws(view)
-            if kept == 0 or not is_repeated(train, view) or not _repeats_before(train, view):
+            if (
+                kept == 0
+                or not is_repeated(train, view)
+                or not _repeats_before(train, view)
+                or not reads_everything(train, view)
+            ):
                 continue
             cost = share_saved_by(analysis, train, {view.id: kept * busy_of(view)})
             if cost >= params.min_share and cost > 0:

@@ -76,7 +76,7 @@ def as_the_file_has_it(coded: Any, label: Any) -> Any:
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    random_crop, scaled_first, central, corners, in_a_box, with_long_numbers, one_channel, as_the_file_has_it,
+    random_crop, scaled_first, central, corners, in_a_box, with_long_numbers, one_channel,
 )  # fmt: skip
 
 
@@ -139,6 +139,7 @@ def by_pixel(coded: Any, label: Any) -> Any:
         (also_whole, "no decoded picture is directly cropped"),
         (returned, "no decoded picture is directly cropped"),
         (by_pixel, "no decoded picture is directly cropped"),
+        (as_the_file_has_it, "no decoded picture is directly cropped"),
         (lambda coded, label: (coded, label), "decodes no JPEG"),
     ],
 )

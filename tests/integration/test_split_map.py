@@ -73,6 +73,19 @@ def looked_up(table: Any) -> Callable[..., Any]:
     return both
 
 
+def until_content(coded: Any, label: Any) -> Any:
+    image = tf.io.decode_png(coded, channels=3)
+    drawn = tf.constant(1.0)
+    while drawn > 0.3:
+        drawn = tf.random.uniform([])
+    return tf.cast(image, tf.float32) * drawn, label
+
+
+def checked(coded: Any, label: Any) -> Any:
+    tf.debugging.assert_less(tf.cast(label, tf.float32), 20.0)
+    return tf.cast(tf.io.decode_png(coded, channels=3), tf.float32) + tf.random.uniform([])
+
+
 def plus_one(coded: Any, label: Any) -> Any:
     return coded, label + 1
 
@@ -87,6 +100,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "cast and scaled": lambda: pictures().map(scaled).batch(4),
     "a dictionary": lambda: pictures().map(cropped).batch(4, drop_remainder=True),
     "a loop that draws": lambda: pictures().map(in_a_loop).batch(4),
+    "draws until it is content": lambda: pictures().map(until_content).batch(4),
     "a seed": lambda: pictures().map(seeded).batch(4),
     "a table and a captured value": lambda: pictures().map(looked_up(table())).batch(4),
     "in parallel": lambda: pictures().map(flip, num_parallel_calls=2).batch(4).prefetch(1),
@@ -130,6 +144,15 @@ def test_the_elements_are_the_same_but_for_their_draws(name: str) -> None:
     assert "the same for all elements" in found.note
     before, after = original.load(), changed.load()
     assert (values(after) != values(after)) is (values(before) != values(before)), "drawn anew in every epoch, unless seeded"
+
+
+def test_a_check_of_the_users_still_stops_the_pipeline() -> None:
+    _, changed, _ = split(pictures().map(checked))
+
+    first = changed.load().take(20)
+    assert len(list(first)) == 20
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        list(changed.load())
 
 
 def test_seeded_draws_are_the_very_same() -> None:

@@ -21,6 +21,7 @@ from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
 SPLIT = "split_map"
+READS_VARIABLE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})
 
 
 class SplitMap:
@@ -61,6 +62,8 @@ class SplitMap:
             _take_out(graph, shuffled)
             source = graphs.node_name(node.input[0])
         refuse_freezing(graph, source)
+        if any(item.op in READS_VARIABLE for item in graphs.upstream_nodes(graph, source)):
+            raise TrialError("what stands before the map reads a variable, and a cache would keep its first value")
         fixed = _put_fixed_before(graph, node, source)
         cache = add_cache(graph, fixed.name)
         node.input[0] = cache.name

@@ -12,7 +12,7 @@ def draw(number):
     return rows[:4, :4] + tf.random.uniform([4, 4]), tf.reduce_sum(rows)
 
 
-dataset = tf.data.Dataset.range(192, output_type=tf.int32).shuffle(64, seed=5).map(draw).batch(8)
+dataset = tf.data.Dataset.range(192, output_type=tf.int32).map(draw).batch(8)
 total = 0.0
 for epoch in range(6):
     for rows, sums in dataset:
