@@ -211,7 +211,7 @@ def make_patch(
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
     known = [item for item in found if item.change.kind in SITES_PER_EDIT]
-    left = tuple(item.title for item in found if item.accepted and item not in known)
+    left = tuple(item.title for item in found if item.accepted and item.change.kind not in SITES_PER_EDIT)
     wanted = [item for item in known if item.accepted or _is_allowed(item, allow) or (untried and _is_safe_and_untried(item))]
     return MadePatch(changes=tuple(item.title for item in wanted), patch=patch_for(wanted, analysis), left=left)
 

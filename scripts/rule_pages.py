@@ -17,27 +17,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeprof.model.diagnosis import Safety
 from pipeprof.rules.base import SECTIONS, say_safety
 from pipeprof.rules.registry import AnyRule, all_rules
 
 OTHERS = {"precision.md", "counterparts.md"}  # written by benchmarks/rules.py, and by hand
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "rules"
-_REMEDIES = {
-    None: "–",
-    Safety.SAFE: "leaves the elements as they are",
-    Safety.USES_MEMORY: "takes memory",
-    Safety.REORDERS: "at worst reorders the elements",
-    Safety.CHANGES_DATA: "at worst changes the elements",
-    Safety.MANUAL: "to be judged by hand",
-}
 _INDEX = """# Rules
 
 Each rule judges the pipeline that TensorFlow ran, on what was measured. `pipeprof explain CODE` prints its page. Made by
 `python scripts/rule_pages.py` from the rules' own docstrings. How often each is right is in [precision.md](precision.md); what
 TensorFlow's guides, XProf and SageMaker Debugger look for, and which rule does here, in [counterparts.md](counterparts.md).
 
-| code | name | status | what it looks for | its remedy |
+| code | name | status | what it looks for | safety |
 |---|---|---|---|---|
 {rows}
 """
@@ -47,7 +38,7 @@ def pages() -> dict[str, str]:
     """Return every page by its file's name."""
     rules = sorted(all_rules(), key=lambda rule: rule.code)
     rows = "\n".join(
-        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.status} | {summary(rule)} | {_REMEDIES[rule.remedy_safety]} |"
+        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.status} | {summary(rule)} | {say_safety(rule)} |"
         for rule in rules
     )
     return {"README.md": _INDEX.format(rows=rows)} | {f"{rule.code}.md": page(rule) for rule in rules}

@@ -1,7 +1,8 @@
 """The changed forms of a program's own datasets: same functions, same captured tensors, same input, another variant.
 
 One function a kind. Each puts the changed stage in the place of the dataset's own, so that all that is derived from it later
-has it; nothing is traced again. Whether that may be done is ``applying``'s to say.
+has it; nothing is traced again. Whether that may be done is ``applying``'s to say, but for what a cache would keep: only who
+puts it there knows what it reads.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.pipeline_options import serialized_option
-from pipeprof.advise.function_split import Parts, split_at_draws
+from pipeprof.advise.function_split import Parts, split_function
 from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
@@ -140,7 +141,8 @@ def _cut(function: Any) -> Parts:
         found = [name for name in sorted(called) if known.has_function(name)]
         seen |= called
         waiting += [known.get_function_def(name) for name in found]
-    parts = split_at_draws(graph, whole.signature.name, len(whole.signature.input_arg) - len(function.captured_inputs))
+    arguments = len(whole.signature.input_arg) - len(function.captured_inputs)
+    parts = split_function(graph, whole.signature.name, arguments, at_draws=True)
     for item in graph.library.function:
         if item.signature.name in {parts.first, parts.second}:
             known.add_function_def(item)
@@ -157,17 +159,20 @@ def _shuffle_before(dataset: Any) -> tuple[list[Any], Any | None]:
             return [], None
         between.insert(0, below)
         below = below._input_dataset
-    is_shuffle = type(below).__name__ == "_ShuffleDataset" and below._reshuffle_each_iteration is not False
-    return (between, below) if is_shuffle else ([], None)
+    return (between, below) if _reshuffles(below) else ([], None)
+
+
+def _reshuffles(dataset: Any) -> bool:
+    """Tell whether a dataset is a shuffle with another order in each epoch: None, said or not, is True to TensorFlow."""
+    return type(dataset).__name__ == "_ShuffleDataset" and dataset._reshuffle_each_iteration is not False
 
 
 def _refuse_fresh(kept: Any) -> None:
     """Refuse to keep what a dataset gives anew in each epoch: the run that proved the change may have had other arguments."""
     for dataset in sources_first(kept):
         function = describe_function(dataset)
-        name = type(dataset).__name__
-        reshuffles = name == "_ShuffleDataset" and dataset._reshuffle_each_iteration is not False
-        if reshuffles or name == "_RandomDataset" or (function is not None and function.random_ops):
+        draws = type(dataset).__name__ == "_RandomDataset" or (function is not None and function.random_ops)
+        if draws or _reshuffles(dataset):
             raise TrialError("what stands before it is drawn anew in every epoch here, and a cache would keep the first")
 
 

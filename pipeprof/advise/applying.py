@@ -16,7 +16,7 @@ from pipeprof.advise.applied_stages import MAKERS, READY
 from pipeprof.advise.neutralise import is_random
 from pipeprof.capture.call_sites import Origin, resolve
 from pipeprof.capture.datasets import sources_first
-from pipeprof.capture.functions import describe_function
+from pipeprof.capture.functions import READS_STATE, describe_function
 from pipeprof.errors import TrialError
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, site_range
 from pipeprof.model.profile import RunInfo, StageFunction
@@ -41,10 +41,8 @@ class Applier:
             origin_of: returns where a dataset was made.
         """
         self._plan = plan
-        order = list(MAKERS)
-        self._changes = sorted(
-            plan.changes, key=lambda item: order.index(item.change.kind) if item.change.kind in order else -1
-        )
+        order = {kind: place for place, kind in enumerate(MAKERS)}
+        self._changes = sorted(plan.changes, key=lambda item: order.get(item.change.kind, -1))
         self._origin_of = origin_of
         self._refused: dict[str, str] = {}  # id of a change -> why a stage of it was left as it is
         self._applied: dict[str, int] = {}
@@ -137,7 +135,7 @@ def _live_state(function: StageFunction | None) -> str:
         return "a stage calls Python"
     if function.assigns_variables:
         return "a stage assigns a variable"
-    if any(op in {"ReadVariableOp", "ResourceGather", "ResourceGatherNd"} for op in function.op_types):
+    if any(op in READS_STATE for op in function.op_types):
         return "a stage reads a variable"
     if any(op.startswith("LookupTable") for op in function.op_types):
         return "a stage reads a lookup table, which the program may change"

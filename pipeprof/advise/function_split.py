@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.neutralise import is_random
 from pipeprof.advise.reset import seed_states
+from pipeprof.capture.functions import READS_STATE
 from pipeprof.errors import TrialError
 
 _SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
 # Not stateful to TensorFlow, and yet other at the next call, where the program changes what they read meanwhile.
-_CHANGING = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "LookupTableFind", "LookupTableFindV2"})
+_CHANGING = READS_STATE | {"LookupTableFind", "LookupTableFindV2"}
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
 _SECOND = "_second_"
 _NO_WORK = frozenset({"Identity", "NoOp"})
@@ -43,34 +44,38 @@ class Parts:
     types: tuple[int, ...]
 
 
-def split_at_draws(graph: Any, name: str, arguments: int) -> Parts:
-    """Add two parts of a library function to ``graph``: what is the same for one element in every epoch, and the rest.
-
-    Args:
-        graph: a GraphDef; the whole function stays in it.
-        name: of the function.
-        arguments: how many of its inputs are the element; the others are captured.
+def split_map_node(graph: Any, node: Any, *, at_draws: bool) -> Parts:
+    """Add the two parts of a map node's function to ``graph``; the node stays as it is (see ``split_function``).
 
     Raises:
         TrialError: with the reason why it cannot be cut.
     """
-    return _add_parts(graph, name, arguments, at_draws=True)
+    name = node.attr["f"].func.name
+    whole = next(function for function in graph.library.function if function.signature.name == name)
+    captured = len(node.attr["Targuments"].list.type)
+    return split_function(graph, name, len(whole.signature.input_arg) - captured, at_draws=at_draws)
 
 
-def split_at_casts(graph: Any, name: str, arguments: int) -> Parts:
-    """Add two parts of a library function to ``graph``: all but the casts that make its results wider, and these.
-
-    The second part is elementwise, but for constants: it means the same on a batch.
+def split_function(graph: Any, name: str, arguments: int, *, at_draws: bool) -> Parts:
+    """Add two parts of a library function to ``graph``; the whole stays.
 
     Args:
-        graph: a GraphDef; the whole function stays in it.
+        graph: a GraphDef.
         name: of the function.
         arguments: how many of its inputs are the element; the others are captured.
+        at_draws: whether the first part is what is the same for one element in every epoch; else it is all but the casts that
+            make the results wider, and the second part, elementwise but for constants, means the same on a batch.
 
     Raises:
         TrialError: with the reason why it cannot be cut.
     """
-    return _add_parts(graph, name, arguments, at_draws=False)
+    cut = _Cut(graph, name, arguments, at_draws=at_draws)
+    known = {function.signature.name for function in graph.library.function}
+    parts = (cut.first(), cut.second())
+    for part in parts:
+        if part.signature.name not in known:
+            graph.library.function.add().CopyFrom(part)
+    return Parts(parts[0].signature.name, parts[1].signature.name, tuple(cut.types))
 
 
 def is_second_part(name: str) -> bool:
@@ -78,25 +83,14 @@ def is_second_part(name: str) -> bool:
     return re.search(rf"{_SECOND}[0-9a-f]{{12}}$", name) is not None
 
 
-def _add_parts(graph: Any, name: str, arguments: int, *, at_draws: bool) -> Parts:
-    library = {function.signature.name: function for function in graph.library.function}
-    if name not in library:
-        raise TrialError("the function is not in the graph")
-    cut = _Cut(library[name], library, arguments, at_draws=at_draws)
-    parts = (cut.first(), cut.second())
-    for part in parts:
-        if part.signature.name not in library:
-            graph.library.function.add().CopyFrom(part)
-    return Parts(parts[0].signature.name, parts[1].signature.name, tuple(cut.types))
-
-
 class _Cut:
     """One function, and which of its nodes belong where."""
 
-    def __init__(self, function: Any, library: Mapping[str, Any], arguments: int, *, at_draws: bool) -> None:
-        self._function, self._library = function, library
-        self._nodes = graphs.function_nodes(function)
-        inputs = list(function.signature.input_arg)
+    def __init__(self, graph: Any, name: str, arguments: int, *, at_draws: bool) -> None:
+        self._graph = graph
+        self._function = next(function for function in graph.library.function if function.signature.name == name)
+        self._nodes = graphs.function_nodes(self._function)
+        inputs = list(self._function.signature.input_arg)
         self._element = {str(item.name): int(item.type) for item in inputs[:arguments]}
         self._captured = inputs[arguments:]
         drawn = self._find_drawn()
@@ -122,7 +116,11 @@ class _Cut:
     def _find_drawn(self) -> set[str]:
         """Return the nodes that can differ at the next call with the same element, and all that hangs on them."""
         seeds = seed_states(self._function)
-        found = {name for name, node in self._nodes.items() if self._may_differ(node, seeds)}
+        found = {
+            name
+            for name, node in self._nodes.items()
+            if any(map(_may_differ, self._ops(node))) or not seeds.isdisjoint(node.input[:1])
+        }
         grown = True
         while grown:
             more = {name for name, node in self._nodes.items() if name not in found and self._reads(node) & found}
@@ -134,21 +132,11 @@ class _Cut:
     def _reads(node: Any) -> set[str]:
         return {graphs.node_name(text) for text in node.input}
 
-    def _may_differ(self, node: Any, seeds: set[str]) -> bool:
-        called = [name for name in graphs.function_references(node) if name in self._library]
-        if called:
-            return any(self._calls_drawing(name, set()) for name in called)
-        return _may_differ(node) or (bool(node.input) and node.input[0] in seeds)
-
-    def _calls_drawing(self, name: str, seen: set[str]) -> bool:
-        if name in seen:
-            return False
-        seen.add(name)
-        for node in self._library[name].node_def:
-            called = [item for item in graphs.function_references(node) if item in self._library]
-            if any(self._calls_drawing(item, seen) for item in called) or (not called and _may_differ(node)):
-                return True
-        return False
+    def _ops(self, node: Any) -> list[Any]:
+        """Return what a node runs: itself, or the ops of the functions that it calls."""
+        called = graphs.reachable_functions(self._graph, [node])
+        inner = [item for function in called.values() for item in function.node_def]
+        return [item for item in inner if called.keys().isdisjoint(graphs.function_references(item))] if called else [node]
 
     def _find_settled(self, drawn: set[str]) -> set[str]:
         """Return the nodes of the first part, these draws among them; those made of constants alone are in either part."""
@@ -216,11 +204,7 @@ class _Cut:
 
     def _must_run(self, node: Any) -> bool:
         """Tell whether an op is there for what it does: a check, also within what it calls, or an effect."""
-        called = [name for name in graphs.function_references(node) if name in self._library]
-        if called:
-            inner = graphs.nodes_of_functions(self._library, called)
-            return any(item.op == "Assert" or (_may_differ(item) and not is_random(item.op)) for item in inner)
-        return node.op == "Assert" or (_may_differ(node) and not is_random(node.op))
+        return any(item.op == "Assert" or (_may_differ(item) and not is_random(item.op)) for item in self._ops(node))
 
     def second(self) -> Any:
         """Return the second part."""
@@ -292,7 +276,8 @@ class _Cut:
 
         name, output, index = text.split(":")
         node = self._nodes[name]
-        made = self._library[node.op].signature if node.op in self._library else op_def_registry.get(node.op)
+        called = graphs.reachable_functions(self._graph, [node]).get(node.op)
+        made = op_def_registry.get(node.op) if called is None else called.signature
         argument = next((item for item in made.output_arg if item.name == output), None) if made is not None else None
         if argument is None:
             raise TrialError(f"TensorFlow's {node.op} does not say what it gives")

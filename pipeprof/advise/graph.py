@@ -144,6 +144,15 @@ def add_node(graph: Any, op: str, inputs: Iterable[str] = ()) -> Any:
     return node
 
 
+def add_copy(graph: Any, node: Any) -> Any:
+    """Append a copy of a node under a name of its own, and return it; nothing reads it yet."""
+    copy = add_node(graph, node.op)
+    name = copy.name
+    copy.CopyFrom(node)
+    copy.name = name
+    return copy
+
+
 def add_constant(graph: Any, value: Any, dtype: Any) -> str:
     """Append a constant and return its name."""
     node = add_node(graph, "Const")
@@ -198,19 +207,6 @@ def reachable_functions(graph: Any, nodes: Iterable[Any] | None = None) -> dict[
         found[name] = library[name]
         stack.extend(reference for node in library[name].node_def for reference in function_references(node))
     return found
-
-
-def nodes_of_functions(library: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:
-    """Yield the nodes of functions of a library, and of all that they call."""
-    seen: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name not in library:
-            continue
-        seen.add(name)
-        yield from library[name].node_def
-        waiting += [reference for node in library[name].node_def for reference in function_references(node)]
 
 
 def upstream_nodes(graph: Any, name: str) -> Iterator[Any]:
@@ -319,3 +315,12 @@ def copy_element_types(graph: Any, source: str, target: Any) -> None:
         raise TrialError(f"TensorFlow's {node.op} does not say what its elements are")
     target.attr["output_types"].list.type[:] = list(types)
     target.attr["output_shapes"].CopyFrom(node.attr["output_shapes"])
+
+
+def set_element_types(node: Any, types: Iterable[int]) -> None:
+    """Write element types (TensorFlow's DataType numbers) into a node, of shapes that are not known."""
+    key = "Toutput_types" if "Toutput_types" in node.attr else "output_types"
+    node.attr[key].list.type[:] = list(types)
+    del node.attr["output_shapes"].list.shape[:]
+    for _ in node.attr[key].list.type:
+        node.attr["output_shapes"].list.shape.add().unknown_rank = True

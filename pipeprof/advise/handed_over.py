@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeprof.advise import graph as graphs
 from pipeprof.advise.match import is_auto_shard
 from pipeprof.advise.replayable import Replayable
-from pipeprof.advise.steadiness import element_spec
+from pipeprof.advise.steadiness import cut_at
 from pipeprof.errors import TrialError
 from pipeprof.model.profile import PipelineRecord
 
@@ -31,10 +30,7 @@ def as_written(replayable: Replayable, names: Mapping[str, str], record: Pipelin
     name = None if own is None or own.id == record.output else names.get(own.id)
     if name is None:
         return replayable
-    graph = replayable.copy_graph()
     try:
-        spec = element_spec(graph, name)
+        return cut_at(replayable, name)
     except TrialError:
         return replayable
-    graphs.set_output(graph, name)
-    return replayable.with_graph(graph, spec)

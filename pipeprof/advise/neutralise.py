@@ -134,6 +134,12 @@ def random_ops(graph: Any, name: str | None = None) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def draws(graph: Any, node: Any) -> bool:
+    """Say whether the functions that a node calls draw anew at each call."""
+    functions = graphs.reachable_functions(graph, [node]).values()
+    return any(seed_states(function) or any(is_random(item.op) for item in function.node_def) for function in functions)
+
+
 def reshuffles(graph: Any, name: str | None = None) -> bool:
     """Say whether the graph (or what is at and above ``name``) gives another order at each epoch."""
     nodes = graphs.all_nodes(graph) if name is None else graphs.upstream_nodes(graph, name)

@@ -128,7 +128,7 @@ class Replayable:
 
 def estimate_constant_bytes(dataset: Any) -> int:
     """Return the bytes of the in-memory arrays that serialising ``dataset`` would embed, as far as Python can see them."""
-    return sum(_tensor_bytes(tensor) for tensor in _held_tensors(dataset))
+    return sum(tensor_bytes(tensor) for tensor in _held_tensors(dataset))
 
 
 def python_datasets(dataset: Any) -> Iterator[Any]:
@@ -164,7 +164,8 @@ def _held_tensors(dataset: Any) -> Iterator[Any]:
                 yield tensor
 
 
-def _tensor_bytes(tensor: Any) -> int:
+def tensor_bytes(tensor: Any) -> int:
+    """Return the bytes of what a tensor holds, strings by their lengths."""
     name = tensor.dtype.name
     if name == "variant":
         return 0

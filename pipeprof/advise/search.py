@@ -345,7 +345,7 @@ class Search:
         return min(longest_s, max(1.0, self._left_s / (4 if longest_s <= _COMPARE_S else 2)))
 
     def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:
-        return item.change.kind in {"cache", SPLIT} or any(stage.op == "cache" for stage in bench.view.record.written)
+        return find_change(item.change.kind).freezes or any(stage.op == "cache" for stage in bench.view.record.written)
 
     def _check_shared(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> None:
         """A call can make several pipelines: the change must be right for each of them.

@@ -40,14 +40,12 @@ def find_steadiness(original: Replayable, name: str, deadline_s: float) -> Stead
         name: the node whose elements would be kept.
         deadline_s: of time.monotonic().
     """
-    graph = original.copy_graph()
+    graph = original.graph
     after = _downstream(graph, name)
     order_matters = not any(is_reshuffling(node) for node in after)
     is_python = any(node.op in PYTHON_OPS for node in graphs.upstream_nodes(graph, name))
     try:
-        spec = element_spec(graph, name)
-        graphs.set_output(graph, name)
-        cut = original.with_graph(graph, spec)
+        cut = cut_at(original, name)
         passes = [*_read(cut, 2, deadline_s), *_read(cut, 1, deadline_s)]
     except TrialError as error:
         return Steadiness(is_steady=None, note=str(error))
@@ -86,6 +84,18 @@ def _compare(one: Epoch, other: Epoch, *, is_python: bool) -> str:
 def _read(replayable: Replayable, epochs: int, deadline_s: float) -> list[Epoch]:
     bounds = Bounds(elements=_ELEMENTS, deadline_s=deadline_s, epochs=epochs, epoch_s=_LONGEST_PASS_S)
     return read_epochs(replayable, bounds)
+
+
+def cut_at(replayable: Replayable, name: str) -> Replayable:
+    """Return a pipeline that ends at one of its nodes, and gives the flat tensors of that.
+
+    Raises:
+        TrialError: what they are is not said, or they are no plain tensors.
+    """
+    graph = replayable.copy_graph()
+    spec = element_spec(graph, name)
+    graphs.set_output(graph, name)
+    return replayable.with_graph(graph, spec)
 
 
 def element_spec(graph: Any, name: str) -> Any:

@@ -7,20 +7,19 @@ TensorFlow keeps what an earlier replay had taken, and a cache that moves in the
 from __future__ import annotations
 
 import time
-from typing import Any  # TensorFlow's values carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.cache import elements_per_epoch
-from pipeprof.advise.replayable import Replayable
-from pipeprof.advise.steadiness import element_spec
+from pipeprof.advise.replayable import Replayable, tensor_bytes
+from pipeprof.advise.steadiness import cut_at
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import Analysis, PipelineView
+from pipeprof.rules.cache_weight import CacheablePrefixParameters, free_bytes
+from pipeprof.rules.memory_room import TENSOR_OVERHEAD_BYTES, memory_limit
 from pipeprof.units import byte_count
 
 _ELEMENTS = 32
 _LONGEST_S = 1.0
-_TENSOR_BYTES = 185  # TensorFlow's own for each cached tensor
-_MOST_OF_FREE = 0.5
 
 
 def held_by_new_cache(
@@ -39,31 +38,21 @@ def held_by_new_cache(
     size = _element_bytes(changed, graphs.node_name(new[0].input[0]))
     if size is None:
         return None
-    held, resources = int(size * count), analysis.resources
-    free = None if resources.memory_limit_bytes is None else resources.memory_limit_bytes - (resources.rss_peak_bytes or 0)
-    if free is not None and held > _MOST_OF_FREE * free:
-        raise TrialError(f"its cache would take {byte_count(held)}, and {byte_count(max(0, free))} of memory are free")
+    held, free = int(size * count), free_bytes(analysis)
+    if memory_limit(analysis) is not None and held > CacheablePrefixParameters().max_of_free * free:
+        raise TrialError(f"its cache would take {byte_count(held)}, and {byte_count(free)} of memory are free")
     return held
 
 
 def _element_bytes(changed: Replayable, name: str) -> float | None:
     """Return the mean bytes of the first elements of a node, with TensorFlow's own for each tensor."""
-    graph = changed.copy_graph()
     try:
-        spec = element_spec(graph, name)
-        graphs.set_output(graph, name)
-        loaded = changed.with_graph(graph, spec).load()
+        loaded = cut_at(changed, name).load()
         sizes, until = [], time.monotonic() + _LONGEST_S
         for element in loaded.take(_ELEMENTS):
-            sizes.append(sum(_tensor_bytes(part) + _TENSOR_BYTES for part in element))
+            sizes.append(sum(tensor_bytes(part) + TENSOR_OVERHEAD_BYTES for part in element))
             if time.monotonic() > until:
                 break
     except Exception:  # noqa: BLE001 - a size that cannot be seen is not known; whether the pipeline runs is asked elsewhere
         return None
     return sum(sizes) / len(sizes) if sizes else None
-
-
-def _tensor_bytes(tensor: Any) -> int:
-    if tensor.dtype.name == "string":
-        return sum(len(item) for item in tensor.numpy().ravel()) if tensor.shape.rank else len(tensor.numpy())
-    return int(tensor.numpy().nbytes)

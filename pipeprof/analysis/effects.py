@@ -40,10 +40,7 @@ _CACHE_READ_S = (0.3e-6, 3e-6)  # one element out of a memory cache: its tensors
 _BYTES_PER_S = (1e9, 8e9)  # of a cheap op on a batch
 _SLOWEST_BYTES_PER_S = 1e7  # of any elementwise op (lgamma: 100 ns a number)
 _DECODE = "DecodeJpeg"
-_NOT_DECODED = (
-    0.0,
-    0.7,
-)  # of decoding, where a crop is decoded alone: columns beside it are decoded in part, rows above it read
+_NOT_DECODED = (0.0, 0.7)  # of decoding, for a crop: columns beside it are decoded in part, rows above it are read
 _NARROWEST = 0.125  # of an element's bytes, before its casts: int8 to float64
 _HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elements are no longer handed on one by one, or made
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened

@@ -51,7 +51,7 @@ _RANDOM_OPS = frozenset(
         "RandomDatasetV2",
     }
 )
-_READS_STATE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})  # what they give may change
+READS_STATE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})  # what they give may change
 _ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter")
 # Stateful by TensorFlow's registry, and yet no reason for it to run a map one call at a time.
 _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})
@@ -69,7 +69,7 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
     types = [node.op for node in nodes]
     drawn = tuple(sorted(set(_random(types))))
     python = tuple(sorted(_PYTHON_OPS.intersection(types)))
-    flow = _follow(wrappers[0].function.graph, frozenset({*drawn, *python, *_READS_STATE})) if len(wrappers) == 1 else None
+    flow = _follow(wrappers[0].function.graph, frozenset({*drawn, *python, *READS_STATE})) if len(wrappers) == 1 else None
     return StageFunction(
         name=_readable_name(wrappers[0]),
         op_types=tuple(sorted(set(types))),

@@ -464,7 +464,8 @@ class Diagnosis:
     @property
     def all_findings(self) -> tuple[Finding, ...]:
         """Every finding that a rule stands by, also those under another; each is followed by what is under it."""
-        under = {
-            id(item): [one for one in item.consequences if one.relation is not Relation.SAME_TIME] for item in self.findings
-        }
-        return tuple(one for item in self.findings for one in (item, *under[id(item)]))
+        return tuple(
+            one
+            for item in self.findings
+            for one in (item, *(under for under in item.consequences if under.relation is not Relation.SAME_TIME))
+        )

@@ -31,7 +31,6 @@ _SAFETY = {
 _RELATIONS = {
     Relation.CONSEQUENCE: "brings about",
     Relation.OTHER_CURE: "another cure",
-    Relation.SAME_TIME: "also told by",
 }
 _SENTENCE = re.compile(r"(?<=[.;]) (?=[A-Z])")
 _ELEMENTS = {

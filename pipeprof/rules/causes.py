@@ -7,7 +7,7 @@ taken away: what stands under another is judged, tried and suppressed like any f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,16 +32,15 @@ def group_by_cause(findings: Sequence[Finding], rules: Iterable[type[Rule[Any]]]
     by_code = {rule.code: rule for rule in rules}
     upstream = {view.record.id: _stages_before(view) for view in analysis.pipelines}
     over: dict[int, tuple[Finding, Relation]] = {}
-    for item in findings:
-        cause = next((one for one in findings if _brings_about(one, item, by_code)), None)
-        if cause is not None and _head_of(cause, over) is not item:
-            over[id(item)] = (cause, Relation.CONSEQUENCE)
-    for item in findings:
-        if id(item) in over:
-            continue
-        better = next((one for one in findings if _saves_the_same(one, item, by_code, upstream)), None)
-        if better is not None and _head_of(better, over) is not item:
-            over[id(item)] = (better, Relation.OTHER_CURE)
+    stands_over: dict[Relation, Callable[[Finding, Finding], bool]] = {
+        Relation.CONSEQUENCE: lambda one, item: _brings_about(one, item, by_code),
+        Relation.OTHER_CURE: lambda one, item: _saves_the_same(one, item, by_code, upstream),
+    }
+    for relation, is_over in stands_over.items():
+        for item in findings:
+            first = None if id(item) in over else next((one for one in findings if is_over(one, item)), None)
+            if first is not None and _head_of(first, over) is not item:
+                over[id(item)] = (first, relation)
     return tuple(replace(item, consequences=_under(item, findings, over)) for item in findings if id(item) not in over)
 
 

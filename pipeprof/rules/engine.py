@@ -174,14 +174,10 @@ def _settle_yields(results: Sequence[_Result]) -> list[_Settled]:
     settled = []
     for result in results:
         rule = result.rule
-        mine = {id(item): _find_cheaper(item, rule.yields_to, rule.yields_within, said) for item in result.findings}
-        settled += [_Settled(finding=item, by=mine[id(item)][0]) for item in result.findings if mine[id(item)]]
-        kept = [item for item in result.findings if not mine[id(item)]]
-        if result.findings and not kept:
-            cheaper = {item.code for found in mine.values() for item in found}
-            what = "the same stage" if cheaper & set(rule.yields_to) else "the same pipeline"
-            result.outcome, result.reason = PASSED, f"{' and '.join(sorted(cheaper))} has a cheaper cure for {what}"
-        result.findings = kept
+        found = [(item, _find_cheaper(item, rule.yields_to, rule.yields_within, said)) for item in result.findings]
+        codes = {one.code for _, others in found for one in others}
+        what = "the same stage" if codes & set(rule.yields_to) else "the same pipeline"
+        settled += _stand_back(result, found, f"{' and '.join(sorted(codes))} has a cheaper cure for {what}")
     return settled
 
 
@@ -200,14 +196,18 @@ def _settle_rivals(results: Sequence[_Result]) -> list[_Settled]:
     by_code = {result.rule.code: result for result in results}
     settled = []
     for result in results:
-        better = {id(mine): _find_betters(mine, result.rule.rivals, by_code) for mine in result.findings}
-        beaten_by = {item.code for found in better.values() for item in found}
-        if not beaten_by:
-            continue
-        settled += [_Settled(finding=mine, by=better[id(mine)][0]) for mine in result.findings if better[id(mine)]]
-        result.findings = [mine for mine in result.findings if not better[id(mine)]]
-        if not result.findings:
-            result.outcome, result.reason = PASSED, f"{' and '.join(sorted(beaten_by))} explains more of the same time"
+        found = [(item, _find_betters(item, result.rule.rivals, by_code)) for item in result.findings]
+        codes = {one.code for _, others in found for one in others}
+        settled += _stand_back(result, found, f"{' and '.join(sorted(codes))} explains more of the same time")
+    return settled
+
+
+def _stand_back(result: _Result, found: Sequence[tuple[Finding, list[Finding]]], reason: str) -> list[_Settled]:
+    """Take back the findings of a rule that others stand for, the first of them; with none left it passed, for the reason."""
+    settled = [_Settled(finding=item, by=others[0]) for item, others in found if others]
+    result.findings = [item for item, others in found if not others]
+    if settled and not result.findings:
+        result.outcome, result.reason = PASSED, reason
     return settled
 
 

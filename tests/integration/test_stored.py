@@ -37,8 +37,9 @@ def held(dataset, kind, limit_bytes=10**9):
     names = match_stages(original.graph, tree.stages, tree.output)
     node = next(item.id for item in tree.stages if item.op == "map")
     changed = find_change(kind).rewrite(original, names, node, {})
-    analysis = Scene(stages=(stage("range"), stage("map", 0.03, cardinality=COUNT))).analysis()
-    analysis = replace(analysis, resources=replace(analysis.resources, memory_limit_bytes=limit_bytes, rss_peak_bytes=0))
+    stages = (stage("range"), stage("map", 0.03, cardinality=COUNT))
+    analysis = Scene(stages=stages, memory_bytes=limit_bytes).analysis()
+    analysis = replace(analysis, resources=replace(analysis.resources, rss_peak_bytes=0))
     return held_by_new_cache(original, changed, analysis.pipelines[0], "s1", analysis)
 
 

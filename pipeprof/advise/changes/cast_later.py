@@ -12,7 +12,7 @@ from typing import Any  # protocol buffers of TensorFlow carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.changes.exchange import MAPS
-from pipeprof.advise.function_split import Parts, split_at_casts
+from pipeprof.advise.function_split import Parts, split_map_node
 from pipeprof.advise.replayable import Replayable
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
@@ -54,15 +54,11 @@ class CastLater:
         behind = list(_behind(graph, node))
         if not behind:
             raise TrialError("nothing that holds or copies elements stands directly behind the map")
-        captured = len(node.attr["Targuments"].list.type)
-        name = node.attr["f"].func.name
-        whole = next(function for function in graph.library.function if function.signature.name == name)
-        parts = split_at_casts(graph, name, len(whole.signature.input_arg) - captured)
+        parts = split_map_node(graph, node, at_draws=False)
         _cast_behind(graph, node, behind[-1], parts)
-        _give(node, parts)
         node.attr["f"].func.name = parts.first
-        for held in behind:
-            _give(held, parts)
+        for held in (node, *behind):
+            graphs.set_element_types(held, parts.types)
         return replayable.with_graph(graph)
 
 
@@ -85,20 +81,8 @@ def _behind(graph: Any, node: Any) -> Iterator[Any]:
 
 def _cast_behind(graph: Any, node: Any, last: Any, parts: Parts) -> None:
     """Add a map of the second part behind ``last``, whose elements it makes as they were."""
-    cast = graphs.add_node(graph, node.op)
-    name = cast.name
-    cast.CopyFrom(node)
-    cast.name = name
+    cast = graphs.add_copy(graph, node)
     graphs.copy_element_types(graph, last.name, cast)
     cast.attr["f"].func.name = parts.second
-    graphs.redirect(graph, last.name, name, keep=[name])
+    graphs.redirect(graph, last.name, cast.name, keep=[cast.name])
     cast.input[0] = last.name
-
-
-def _give(node: Any, parts: Parts) -> None:
-    """Write into a node that its elements are what the first part gives."""
-    key = "Toutput_types" if "Toutput_types" in node.attr else "output_types"
-    node.attr[key].list.type[:] = list(parts.types)
-    del node.attr["output_shapes"].list.shape[:]
-    for _ in parts.types:
-        node.attr["output_shapes"].list.shape.add().unknown_rank = True

@@ -13,15 +13,15 @@ from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.changes.cache import add_cache, elements_per_epoch, refuse_freezing
 from pipeprof.advise.changes.exchange import MAPS, require_one_for_one
-from pipeprof.advise.function_split import split_at_draws
-from pipeprof.advise.neutralise import is_reshuffling, random_ops
+from pipeprof.advise.function_split import split_map_node
+from pipeprof.advise.neutralise import draws, is_reshuffling
 from pipeprof.advise.replayable import Replayable
+from pipeprof.capture.functions import READS_STATE
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
 SPLIT = "split_map"
-READS_VARIABLE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})
 
 
 class SplitMap:
@@ -57,12 +57,11 @@ class SplitMap:
             raise TrialError("the stage is no map")
         require_one_for_one(node)
         shuffled = _shuffle_before(graph, node)
-        source = graphs.node_name(node.input[0])
         if shuffled is not None:
-            _take_out(graph, shuffled)
-            source = graphs.node_name(node.input[0])
+            graphs.redirect(graph, shuffled.name, shuffled.input[0])
+        source = graphs.node_name(node.input[0])
         refuse_freezing(graph, source)
-        if any(item.op in READS_VARIABLE for item in graphs.upstream_nodes(graph, source)):
+        if any(item.op in READS_STATE for item in graphs.upstream_nodes(graph, source)):
             raise TrialError("what stands before the map reads a variable, and a cache would keep its first value")
         fixed = _put_fixed_before(graph, node, source)
         cache = add_cache(graph, fixed.name)
@@ -89,35 +88,16 @@ def _shuffle_before(graph: Any, node: Any) -> Any | None:
             return None
         if before.op.startswith("ShuffleDataset"):
             return before if is_reshuffling(before) else None
-        if before.op not in MAPS or _draws(graph, before) or not before.attr["preserve_cardinality"].b:
+        if before.op not in MAPS or draws(graph, before) or not before.attr["preserve_cardinality"].b:
             return None
         node = before
 
 
-def _draws(graph: Any, node: Any) -> bool:
-    alone = graphs.copy_graph(graph)
-    del alone.node[:]
-    alone.node.add().CopyFrom(node)
-    return bool(random_ops(alone))
-
-
-def _take_out(graph: Any, shuffled: Any) -> None:
-    """Let what reads the shuffle read what it reads."""
-    graphs.redirect(graph, shuffled.name, shuffled.input[0])
-
-
 def _put_fixed_before(graph: Any, node: Any, source: str) -> Any:
     """Add the map of the fixed part behind ``source``, and make ``node`` the map of the drawn part."""
-    captured = len(node.attr["Targuments"].list.type)
-    whole = next(function for function in graph.library.function if function.signature.name == node.attr["f"].func.name)
-    parts = split_at_draws(graph, node.attr["f"].func.name, len(whole.signature.input_arg) - captured)
-    fixed = graphs.add_node(graph, node.op)
-    name = fixed.name
-    fixed.CopyFrom(node)
-    fixed.name, fixed.input[0] = name, source
+    parts = split_map_node(graph, node, at_draws=True)
+    fixed = graphs.add_copy(graph, node)
+    fixed.input[0] = source
     fixed.attr["f"].func.name, node.attr["f"].func.name = parts.first, parts.second
-    fixed.attr["output_types"].list.type[:] = list(parts.types)
-    del fixed.attr["output_shapes"].list.shape[:]
-    for _ in parts.types:
-        fixed.attr["output_shapes"].list.shape.add().unknown_rank = True
+    graphs.set_element_types(fixed, parts.types)
     return fixed
