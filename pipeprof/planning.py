@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
+from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import recommend
 from pipeprof.analysis import analyse
@@ -19,9 +20,9 @@ from pipeprof.capture.host_facts import host_facts
 from pipeprof.choice import Choice
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Recommendation
+from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
-from pipeprof.model.profile import Change, PipelineRecord, Profile, WrittenStage
+from pipeprof.model.profile import Change, ElementsState, PipelineRecord, Profile, WrittenStage
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
 _INFINITE = -1  # cardinality
@@ -29,7 +30,11 @@ _AGAIN = "run the script again with pipeprof run, then apply that run"
 
 
 def plan_changes(
-    profile: Profile, command: Sequence[str], choice: Choice | None = None, directory: Path | None = None
+    profile: Profile,
+    command: Sequence[str],
+    choice: Choice | None = None,
+    directory: Path | None = None,
+    allow: Sequence[Safety] = (),
 ) -> ApplyPlan:
     """Return the confirmed changes of a run for a new run of the same script.
 
@@ -38,6 +43,7 @@ def plan_changes(
         command: the script (or ``-m`` and the module) and its arguments, as typed.
         choice: which rules judge.
         directory: where the new run will be; the working directory where None.
+        allow: what else changes may do to the data that only the script itself can confirm.
 
     Raises:
         UserError: nothing was confirmed, or it was confirmed for another script, source, machine or TensorFlow.
@@ -47,12 +53,17 @@ def plan_changes(
     _refuse_other_place(profile)
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
-    accepted = [item for item in found if item.accepted]
+    accepted = [item for item in found if item.accepted or _is_for_the_script(item, allow)]
     if not accepted:
         raise UserError(
             f"no change of {profile.run.id} was confirmed", "pipeprof report shows what was found and what became of it"
         )
     return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in accepted))
+
+
+def _is_for_the_script(item: Recommendation, allow: Sequence[Safety]) -> bool:
+    """Tell whether a change is allowed whose gain no replay can show, and whose rows were seen to stay the same."""
+    return item.change.kind == BUCKET and item.safety in allow and item.trial.elements is ElementsState.REORDERED
 
 
 def plan_ceiling(profile: Profile) -> ApplyPlan:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise import graph as graphs
+from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
 from pipeprof.advise.changes.pipeline_options import serialized_option
 from pipeprof.advise.function_split import Parts, split_function
 from pipeprof.capture.datasets import sources_first
@@ -77,6 +78,17 @@ def _prefetch(dataset: Any, _params: Mapping[str, Any]) -> None:
 
     ahead = prefetch_op._PrefetchDataset(copy.copy(dataset), buffer_size=-1)
     dataset._variant_tensor_attr = ahead._variant_tensor
+
+
+def _bucket(dataset: Any, params: Mapping[str, Any]) -> None:
+    """Make buckets in the place of a padded batch."""
+    from tensorflow.python.framework import tensor_util
+
+    size = tensor_util.constant_value(dataset._batch_size)
+    padded = Padded.of(dataset, int(size), drop_remainder=bool(tensor_util.constant_value(dataset._drop_remainder)))
+    made = bucketed(dataset._input_dataset, padded, boundaries_of(params))
+    dataset._variant_tensor_attr = made._variant_tensor
+    dataset._pipeprof_buckets = made  # and with it what its functions hold
 
 
 def _ready_input(dataset: Any, params: Mapping[str, Any]) -> None:
@@ -214,6 +226,7 @@ MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "split_map": _split_map,
     "cache": _cache,
     "prefetch": _prefetch,
+    "bucket": _bucket,
     READY: _ready_input,
     "thread_pool": partial(_put_option, "thread_pool"),
     "limit_memory": partial(_put_option, "limit_memory"),

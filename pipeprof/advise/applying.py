@@ -25,6 +25,7 @@ _BY_SOURCE = "pipeprof fix changes the source instead"
 _NOT_HERE = {
     **dict.fromkeys(("vectorize", "parse_batch"), f"it would trace your function a second time; {_BY_SOURCE}"),
     "cast_later": "the stages between would have to be made anew; the report holds a sketch for the source",
+    "repeat_once": "your loop would never end; the report holds a sketch for the source",
     "fuse_decode_crop": "a file that is no JPEG would end the program; the report holds a sketch for the source",
 }
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them
@@ -46,16 +47,18 @@ class Applier:
         self._origin_of = origin_of
         self._refused: dict[str, str] = {}  # id of a change -> why a stage of it was left as it is
         self._applied: dict[str, int] = {}
+        self._is_applying = False  # a changed stage may be made of stages itself
         self._wanted = {tree[-1].class_name for change in plan.changes for tree in change.trees}
 
     def made(self, dataset: Any) -> None:
         """Change a stage that was just made, where the plan says so."""
-        if type(dataset).__name__ not in self._wanted:
+        if self._is_applying or type(dataset).__name__ not in self._wanted:
             return
         here = self._site(dataset)
         for change in self._changes:
             if here is None or all(tree[-1].site != here for tree in change.trees):
                 continue
+            self._is_applying = True
             try:
                 self._apply(dataset, change)
             except TrialError as error:
@@ -64,6 +67,8 @@ class Applier:
                 self._refused[change.id] = f"{type(error).__name__}: {error}"
             else:
                 self._applied[change.id] = self._applied.get(change.id, 0) + 1
+            finally:
+                self._is_applying = False
 
     @property
     def applied(self) -> tuple[str, ...]:

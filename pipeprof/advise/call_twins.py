@@ -12,7 +12,7 @@ from pipeprof.advise.replayable import Replayable
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.profile import CallSite, Change
 
-ONE_FOR_ALL = frozenset({"thread_pool", "prefetch", "nondeterministic", "enable_autotune", "limit_memory"})
+ONE_FOR_ALL = frozenset({"thread_pool", "prefetch", "nondeterministic", "enable_autotune", "limit_memory", "repeat_once"})
 """Changes of a pipeline, whatever stage they are found at: they are made behind its last one."""
 
 

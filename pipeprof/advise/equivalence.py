@@ -17,7 +17,7 @@ from pipeprof import units
 from pipeprof.advise.before_batch import cut_before_batch
 from pipeprof.advise.digest import equal_within_rounding
 from pipeprof.advise.neutralise import HeldStill, neutralise, random_ops, reshuffles
-from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
+from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_in_one, read_repeated
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sampling import batch_sizes, ends_with_batch, limit_records, records_for
 from pipeprof.advise.sampling_files import limit_files
@@ -50,6 +50,15 @@ class Equivalence:
     lacks_time: bool = False  # what is missing was not compared for want of time
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leeway:
+    """What a change does by its nature, beside leaving the elements as they are."""
+
+    may_reorder: bool = False  # it is one of the order: then parts of epochs say nothing of the elements
+    cuts_functions: bool = False  # random ops get other arguments than the element: then all elements draw the same values
+    in_one: bool = False  # it makes the pipeline endless: one iterator is then what several of the original's are
+
+
 def compare(
     original: Replayable,
     changed: Replayable,
@@ -58,8 +67,7 @@ def compare(
     epochs: int = 2,
     time_budget_s: float,
     kept_at: str = "",
-    may_reorder: bool = False,
-    cuts_functions: bool = False,
+    leeway: Leeway | None = None,
 ) -> Equivalence:
     """Compare the elements of a pipeline with those of its changed form.
 
@@ -70,8 +78,7 @@ def compare(
         epochs: passes, each with a new iterator of one load.
         time_budget_s: seconds; what was not compared by then is left out and counted.
         kept_at: node of the original whose elements the change keeps for later epochs, where it does so.
-        may_reorder: whether the change is one of the order: then parts of epochs say nothing of the elements.
-        cuts_functions: whether random ops get other arguments than the element: then all elements draw the same values.
+        leeway: what the change is known to do.
 
     Raises:
         TrialError: one of them cannot be loaded.
@@ -79,7 +86,9 @@ def compare(
     reason = unsupported_spec(original.element_spec)
     if reason:
         return Equivalence(state=ElementsState.UNCHECKED, note=reason)
-    difference = spec_difference(original.element_spec, changed.element_spec) or cardinality_difference(original, changed)
+    difference, leeway = spec_difference(original.element_spec, changed.element_spec), leeway or Leeway()
+    if not leeway.in_one:
+        difference = difference or cardinality_difference(original, changed)
     if difference:
         return Equivalence(state=ElementsState.DIFFERENT, note=difference)
     deadline = time.monotonic() + time_budget_s
@@ -89,10 +98,10 @@ def compare(
             steady = find_steadiness(original, kept_at, time.monotonic() + time_budget_s * _STEADINESS_SHARE)
             if steady.is_steady is False:
                 return Equivalence(state=ElementsState.DIFFERENT, note=steady.note)
-        if may_reorder:  # only whole epochs say something then
+        if leeway.may_reorder:  # only whole epochs say something then
             batch = max(batch_sizes(original.graph), default=1)
             limit_elements = min(limit_elements, max(_FEWEST_BATCHES, _REORDERED_RECORDS // batch))
-        bounds = _Limits(limit_elements, epochs, deadline, may_reorder, cuts_functions)
+        bounds = _Limits(limit_elements, epochs, deadline, leeway)
         result = _compare_elements(original, changed, bounds)
         if result.state is not ElementsState.DIFFERENT and steady.is_steady is None and original.has_python:
             return replace(result, state=ElementsState.UNCHECKED, note=_join(result.note, steady.note))
@@ -104,8 +113,7 @@ class _Limits:
     elements: int
     epochs: int
     deadline_s: float
-    may_reorder: bool
-    cuts_functions: bool
+    leeway: Leeway
 
 
 def _compare_elements(original: Replayable, changed: Replayable, limits: _Limits) -> Equivalence:
@@ -118,6 +126,9 @@ def _compare_elements(original: Replayable, changed: Replayable, limits: _Limits
         result = _Comparison(pair, limits_now).judge()
     if result.state is ElementsState.DIFFERENT or result.elements_compared == 0:
         return result
+    if limits.leeway.in_one and result.epochs_compared < limits.epochs:
+        note = _join(result.note, "the end of an epoch was not compared (time budget)")
+        return replace(result, state=ElementsState.UNCHECKED, note=note, lacks_time=True)
     return _with_freshness(result, pair, limits)
 
 
@@ -141,10 +152,10 @@ class _Comparison:
     """Reads both sides once and judges."""
 
     def __init__(self, pair: _Pair, limits: _Limits) -> None:
-        still = [neutralise(side.graph, by_element=not limits.cuts_functions) for side in (pair.original, pair.changed)]
+        still = [neutralise(side.graph, by_element=not limits.leeway.cuts_functions) for side in (pair.original, pair.changed)]
         self._original = pair.original.with_graph(still[0].graph)
         self._changed = pair.changed.with_graph(still[1].graph)
-        self._randomness = HeldStill.of(*still, by_element=not limits.cuts_functions)
+        self._randomness = HeldStill.of(*still, by_element=not limits.leeway.cuts_functions)
         self._limits, self._deadline_s = limits, limits.deadline_s
 
     def judge(self) -> Equivalence:
@@ -171,6 +182,8 @@ class _Comparison:
         bounds = Bounds(elements=limits.elements, deadline_s=half, epochs=limits.epochs, keep_arrays=True, whole_epochs=True)
         ours = read_epochs(self._original, bounds)
         longest = max((len(epoch) for epoch in ours), default=0)
+        if limits.leeway.in_one:
+            return ours, read_in_one(self._changed, [len(epoch) for epoch in ours], self._deadline_s)
         limit = limits.elements if all(epoch.complete for epoch in ours) else longest
         theirs = read_epochs(self._changed, replace(bounds, elements=limit, deadline_s=self._deadline_s, epochs=len(ours)))
         return ours, theirs
@@ -182,20 +195,20 @@ class _Comparison:
     def _unequal(self, result: Equivalence, pairs: Sequence[tuple[Epoch, Epoch]]) -> Equivalence:
         if all(_same_multiset(one, other) for one, other in pairs):
             return replace(result, state=ElementsState.REORDERED, note=_order_note(pairs))
-        apart = self._same_apart() if self._limits.may_reorder else None
+        apart = self._same_apart() if self._limits.leeway.may_reorder else None
         unsteady = not apart and self._original_is_unsteady([one for one, _ in pairs])
         if not apart and (unsteady or self._randomness.left):
             return self._only_layouts(result, pairs)
-        apart = apart if self._limits.may_reorder else self._same_apart()
+        apart = apart if self._limits.leeway.may_reorder else self._same_apart()
         if apart:
             note = "the same elements, spread over the batches in another order"
             return replace(result, state=ElementsState.REORDERED, note=note)
         is_whole = all(one.complete and other.complete for one, other in pairs)
         share = min(_overlap(one, other) for one, other in pairs)
-        if not is_whole and (share >= _SAME_SOURCE_SHARE or self._limits.may_reorder):
+        if not is_whole and (share >= _SAME_SOURCE_SHARE or self._limits.leeway.may_reorder):
             note = f"the order changed, and of the part of an epoch that was compared {percent(share)} was on both sides"
             return replace(result, note=note)
-        if apart is None and self._limits.may_reorder and batch_sizes(self._original.graph):
+        if apart is None and self._limits.leeway.may_reorder and batch_sizes(self._original.graph):
             return replace(result, note="the order changed, and the elements before the batch could not be compared")
         return replace(result, state=ElementsState.DIFFERENT, note=_first_difference(pairs))
 
@@ -219,6 +232,8 @@ class _Comparison:
 
     def _same_apart(self) -> bool | None:
         """Say whether the elements before the last batch are the same in another order; None where that was not seen whole."""
+        if self._limits.leeway.in_one:
+            return None
         cut = cut_before_batch(self._original, self._changed)
         both = (self._original, self._changed) if cut is None else cut
         if cut is None and not all(ends_with_batch(side.graph) for side in both):
@@ -238,14 +253,13 @@ def _with_freshness(result: Equivalence, pair: _Pair, limits: _Limits) -> Equiva
 
     Where shuffles are all there is, equal ordered epochs have already shown it: their seeds are fixed on both sides.
     """
-    limit, deadline_s = limits.elements, limits.deadline_s
     equal = result.state in {ElementsState.IDENTICAL, ElementsState.EQUAL_WITHIN_ROUNDING}
-    equal = equal or (limits.may_reorder and result.state is ElementsState.REORDERED)  # then Python gave the same twice
+    equal = equal or (limits.leeway.may_reorder and result.state is ElementsState.REORDERED)  # then Python gave the same twice
     draws = random_ops(pair.original.graph) or (pair.original.has_python and not equal)
     if not draws and (result.state is not ElementsState.REORDERED or not reshuffles(pair.original.graph)):
         return result
     apart = ends_with_batch(pair.original.graph) and ends_with_batch(pair.changed.graph)
-    seen = (_freshness(part, limit, deadline_s, apart=apart) for part in _freshness_pairs(pair, limit, apart=apart))
+    seen = (_freshness(part, limits, apart=apart) for part in _freshness_pairs(pair, limits.elements, apart=apart))
     frozen = next((found for found in seen if found is not None), None)
     if frozen is None:  # randomness that a change may have frozen is not called the same
         note = _join(result.note, "freshness across epochs was not compared (time budget)")
@@ -264,25 +278,29 @@ def _freshness_pairs(pair: _Pair, limit: int, *, apart: bool) -> Iterator[_Pair]
     yield pair
 
 
-def _freshness(pair: _Pair, limit: int, deadline_s: float, *, apart: bool) -> str | None:
+def _freshness(pair: _Pair, limits: _Limits, *, apart: bool) -> str | None:
     """Return how the changed side is less fresh, "" where it is not, None where that could not be seen."""
+    deadline_s = limits.deadline_s
     left_s = deadline_s - time.monotonic()
     if left_s <= 0:
         return None
     bounds = Bounds(
-        elements=_UNBATCHED_ELEMENTS if apart and pair.is_sampled else limit, deadline_s=deadline_s, epochs=2,
+        elements=_UNBATCHED_ELEMENTS if apart and pair.is_sampled else limits.elements, deadline_s=deadline_s, epochs=2,
         epoch_s=left_s / _FRESHNESS_PASSES,
     )  # fmt: skip
     ours = read_epochs(pair.original, bounds, unbatched=apart)
     if not ours[0].complete and reshuffles(pair.original.graph):
         return None  # of a shuffled pass cut short, little comes again whether it is frozen or not
-    theirs = read_epochs(pair.changed, bounds, unbatched=apart)
+    if limits.leeway.in_one:
+        theirs = read_in_one(pair.changed, [len(epoch) for epoch in ours], deadline_s, unbatched=apart)
+    else:
+        theirs = read_epochs(pair.changed, bounds, unbatched=apart)
     frozen = _frozen(ours, theirs)
     if frozen is None:
         return None
     if frozen:
         return frozen
-    can_repeat = ours[0].complete and not ours[0].error and time.monotonic() < deadline_s
+    can_repeat = not limits.leeway.in_one and ours[0].complete and not ours[0].error and time.monotonic() < deadline_s
     sides = (pair.original, pair.changed) if can_repeat else ()
     repeated = [read_repeated(side, len(ours[0]), deadline_s, unbatched=apart) for side in sides]
     again = _frozen(*repeated) if repeated else None

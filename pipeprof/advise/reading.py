@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any  # elements are nests of TensorFlow's values
 
@@ -85,6 +85,30 @@ def read_repeated(replayable: Replayable, length: int, deadline_s: float, *, unb
     if len(both) < 2 * length:
         return []
     return [Epoch(digests=both.digests[:length]), Epoch(digests=both.digests[length:])]
+
+
+def read_in_one(replayable: Replayable, lengths: Sequence[int], deadline_s: float, *, unbatched: bool = False) -> list[Epoch]:
+    """Read through one iterator what several epochs of these lengths are, each as far as the deadline allows.
+
+    Raises:
+        TrialError: it cannot be loaded.
+    """
+    loaded = replayable.load()
+    if unbatched:
+        loaded = loaded.unbatch()
+    whole = _read_epoch(loaded, Bounds(elements=sum(lengths), deadline_s=deadline_s, keep_arrays=True))
+    epochs: list[Epoch] = []
+    done = 0
+    for length in lengths:
+        part = slice(done, done + length)
+        epoch = Epoch(digests=whole.digests[part], layouts=whole.layouts[part], arrays=whole.arrays[part])
+        done += length
+        epoch.complete = len(epoch) == length or whole.complete
+        epochs.append(epoch)
+        if done >= len(whole) and (whole.error or not whole.complete):
+            epoch.error = whole.error
+            break
+    return epochs
 
 
 def _read_epoch(dataset: Any, bounds: Bounds) -> Epoch:

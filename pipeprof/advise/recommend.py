@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes import find_change
+from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.sketches import sketch_of
 from pipeprof.analysis.prediction import predict
@@ -33,7 +34,6 @@ MANUAL = {
     "place_cache": "Move the cache above the random stages",
     "steps_per_execution": "Put several steps into one call into TensorFlow",
     "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
-    "repeat_once": "Repeat the dataset once, outside the loop over epochs, and count steps instead of iterators",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
     "parse_by_hand": "Batch before parsing, and parse a whole batch in one call",
     "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
@@ -49,7 +49,6 @@ MANUAL = {
     "materialize": "Do this work once, and train from files with its result",
     "data_service": "Run the input on tf.data service workers",
     "move_to_model": "Move this augmentation into the model, on the GPU",
-    "bucket": "Let rows of about one length meet in a batch: bucket_by_sequence_length",
     "resize_once": "Resize without antialias, or once, when the files are written",
 }
 _TITLES = {  # where one kind is the cure of several problems
@@ -72,10 +71,8 @@ _REASONS = {
     "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
     "steps_per_execution": "it changes your own loop: callbacks and metrics are called once for several steps",
     "keep_statistics": "it changes your own model, not the input",
-    "repeat_once": "it changes your own loop: one iterator for all epochs",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
     "parse_by_hand": "it changes your own function, which then takes many records",
-    "bucket": "it changes which rows meet in a batch",
     "resize_once": "it changes your own function, and its pixels",
     "convert_format": _REWRITES_FILES,
     "recompress": _REWRITES_FILES,
@@ -86,10 +83,15 @@ _REASONS = {
 }  # why a kind is not tried
 NO_EDIT = {
     "cast_later": "The cast leaves one of your functions and comes in another, or in the model.",
-    "filter_earlier": "Write the predicate with what the map reads, and put filter() before it.",
     "fuse_decode_crop": "The window is written where your function decodes.",
+    "repeat_once": "Your loop over epochs must then count their steps: it is yours to write.",
     "split_map": "How your function is cut is yours to write; once it is confirmed, pipeprof run --apply does it.",
 }  # kinds that can be tried, but not written as source
+UNTIMED = {
+    BUCKET: "it pays in the model's step, which a replay repeats as it was: pipeprof confirm --rerun 3 --allow reorders runs "
+    "your script with it",
+}  # kinds whose elements can be compared, but whose gain no replay shows
+SKETCHED = frozenset({*NO_EDIT, BUCKET, "filter_earlier"})  # the last two for where no patch of them can be made
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
 
@@ -127,6 +129,7 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
         change = Change(kind="place_cache")
     if change.kind in MANUAL:
         return _manual(change, finding, view)
+    change = _as_measured(change, recommendation_id(change, view.record.id, stage.id), analysis.profile.trials)
     kind = find_change(change.kind)
     safety, caution = kind.safety(view, stage.id, change.params)
     memory = kind.memory_bytes(view, stage.id, change.params)
@@ -143,8 +146,15 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
         predicted=predict(analysis, view, stage.id, change),
         memory_bytes=memory,
         trial=Trial(state=TrialState.NOT_TRIED, reason="trials were not run"),
-        sketch=sketch_of(change.kind, finding, view) if change.kind in NO_EDIT else "",
+        sketch=sketch_of(change.kind, finding, view) if change.kind in SKETCHED else "",
     )
+
+
+def _as_measured(change: Change, name: str, trials: Sequence[TrialRecord]) -> Change:
+    """Return the change with what its trial measured for it, where that is part of it."""
+    if change.kind != BUCKET:
+        return change
+    return next((item.change for item in trials if item.id == name and item.change.kind == BUCKET), change)
 
 
 def _manual(change: Change, finding: Finding, view: PipelineView) -> Recommendation:
@@ -186,6 +196,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
         fill_s=record.fill_s,
         memory_bytes=record.memory_bytes,
         on_top_of=record.on_top_of,
+        impossible=record.impossible,
         undecided=_is_undecided(record),
     )
     is_confirmed = record.state is TrialState.CONFIRMED

@@ -15,16 +15,17 @@ from typing import Any
 
 from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
-from pipeprof.advise.changes.split_map import SPLIT, fixed_source
+from pipeprof.advise.changes.bucket import BUCKET, with_buckets
+from pipeprof.advise.changes.repeat_once import REPEAT
+from pipeprof.advise.comparing import compare_change
 from pipeprof.advise.consumer import gaps_from_histogram
-from pipeprof.advise.equivalence import Equivalence, compare
-from pipeprof.advise.graph import node_name, nodes_by_name
+from pipeprof.advise.equivalence import Equivalence
 from pipeprof.advise.handed_over import as_written
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
-from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.stored import held_by_new_cache
@@ -46,7 +47,6 @@ _SEED = 20_240_229
 _CONTROL_SHARE = 0.4  # of the whole budget
 _LEAST_TRIAL_S = 6.0
 _WARM_UP_S = 0.6
-_COMPARED = 512  # elements
 _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however quiet the machine
 _COMPARE_S = 6.0
 _SPARE_S = 1.0  # for making the two pipelines of a trial
@@ -230,9 +230,8 @@ class Search:
         while True:
             judged = replace(analysis, profile=self._profile)  # what a trial disproved is not recommended again
             waiting = [item for item in self._recommendations(judged) if item.id not in tried]
-            waiting.sort(
-                key=lambda item: item.change.kind in NO_EDIT
-            )  # what a patch holds is not proven on top of what none can
+            # what a patch holds is not proven on top of what none can
+            waiting.sort(key=lambda item: item.change.kind in NO_EDIT)
             if not waiting:
                 return
             item = waiting[0]
@@ -254,7 +253,7 @@ class Search:
             return self._broken
         if item.pipeline_id != bench.view.record.id:
             return "only the training pipeline is tried"
-        if item.safety not in APPLIED_UNASKED.union(self._settings.allow):
+        if item.change.kind not in UNTIMED and item.safety not in APPLIED_UNASKED.union(self._settings.allow):
             return _not_asked_for(item)
         if self._left_s < _LEAST_TRIAL_S * (1 + bool(bench.kept)):
             return "the budget was used up (give more with --budget)"
@@ -274,43 +273,53 @@ class Search:
             noise=bench.noise,
             idle_scale=bench.idle_scale,
             fills_cache=self._holds_cache(bench, item),
+            fill_elements=bench.plan.epoch_steps if item.change.kind == REPEAT else None,
         )
         record = new_record(item, "it was being tried", bench.kept)
         deadline_s = plan.hard_deadline_s + _COMPARE_S + _COMPARE_LONGER_S + _GRACE_S
         self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
-        kept_at = _kept_at(bench.current, item, bench.names)
         try:
+            if item.change.kind == BUCKET:
+                item = replace(item, change=with_buckets(item, bench.view, bench.current, bench.names))
+                record = replace(record, change=item.change)
             changed, held = self._rewrite(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench.current, changed, kept_at, item)
+            same = self._compare(bench, changed, item)
         except TrialError as error:
-            return refused(item, str(error))
+            return replace(refused(item, str(error)), impossible=True)
         if same.state in _FATAL:
             return described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
-        if untimed:
-            return described(replace(record, reason=untimed), same)
+        if untimed or item.change.kind in UNTIMED:
+            return described(replace(record, reason=UNTIMED.get(item.change.kind, untimed)), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
         record = with_outcome(record, outcome, plan, held)
         if record.state is TrialState.CONFIRMED and same.lacks_time and not outcome.left_behind:
             self._progress(f"comparing the elements at more length: {item.title}")
-            same = self._compare(bench.current, changed, kept_at, item, longest_s=_COMPARE_LONGER_S)
+            same = self._compare(bench, changed, item, longest_s=_COMPARE_LONGER_S)
             if same.state in _FATAL:
                 record = replace(record, state=TrialState.WORSE, reason="the elements differ")
         record = replace(described(record, same), wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
         if record.state is TrialState.CONFIRMED and record.elements in PROVEN and item.safety in APPLIED_UNASKED:
+            self._accept(bench, item, changed, outcome.idle_scale)
+        return record
+
+    @staticmethod
+    def _accept(bench: _Bench, item: Recommendation, changed: Replayable, idle_scale: float | None) -> None:
+        """Let what follows be tried on top of a change; one of the loop is none of the pipeline."""
+        if item.change.kind != REPEAT:
             bench.current = changed
             bench.kept.append(item.id)
-            bench.idle_scale = outcome.idle_scale
-        return record
+            bench.idle_scale = idle_scale
 
     def _rewrite(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> tuple[Replayable, int | None]:
         """Return the changed pipeline, and the bytes that a cache holds which it adds."""
         stage_id = item.stage_id or ""
         with silence_tensorflow():
             changed = rewrite_call(bench.current, bench.names, bench.view, stage_id, item.change)
-            self._check_shared(bench, analysis, item)
+            if item.change.kind != REPEAT:  # it is of the loop
+                self._check_shared(bench, analysis, item)
             return changed, held_by_new_cache(bench.current, changed, bench.view, stage_id, analysis)
 
     def _check_together(self, bench: _Bench, original: Replayable) -> None:
@@ -332,13 +341,11 @@ class Search:
         if not revoked:
             self._stream(TrialEvent.now("result", trial=records[-1]))
 
-    def _compare(
-        self, current: Replayable, changed: Replayable, kept_at: str, item: Recommendation, longest_s: float = _COMPARE_S
-    ) -> Equivalence:
-        return compare(
-            current, changed, limit_elements=_COMPARED, epochs=2, kept_at=kept_at, may_reorder=item.safety is Safety.REORDERS,
-            cuts_functions=item.change.kind == SPLIT, time_budget_s=self._comparison_s(longest_s),
-        )  # fmt: skip
+    def _compare(self, bench: _Bench, changed: Replayable, item: Recommendation, longest_s: float = _COMPARE_S) -> Equivalence:
+        def rewrite(form: Replayable) -> Replayable:
+            return rewrite_call(form, bench.names, bench.view, item.stage_id or "", item.change)
+
+        return compare_change(item, (bench.current, changed), rewrite, bench.names, self._comparison_s(longest_s))
 
     def _comparison_s(self, longest_s: float = _COMPARE_S) -> float:
         """Return the seconds for comparing elements: a quarter of what is left at first, half of it at more length."""
@@ -363,9 +370,10 @@ class Search:
                 raise TrialError(f"the same call makes another pipeline, which was not kept: {other.record.kept_reason}")
             original = Replayable.of(dataset, analysis.resources.memory_limit_bytes)
             names = match_stages(original.graph, other.record.written, other.record.output)
+            its = replace(bench, view=other, names=names, current=original)
+            twin = replace(item, stage_id=twins[0])
             changed = rewrite_call(original, names, other, twins[0], item.change)
-            kept_at = _kept_at(original, replace(item, stage_id=twins[0]), names)
-            if self._compare(original, changed, kept_at, item).state in _FATAL:
+            if self._compare(its, changed, twin).state in _FATAL:
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 
     def _refuse_all(self, analysis: Analysis, reason: str) -> None:
@@ -386,12 +394,3 @@ class Search:
 def _not_asked_for(item: Recommendation) -> str:
     how = " (--allow reorders tries it)" if item.safety is Safety.REORDERS else ""
     return f"it is not tried without being asked for{how}: {item.caution}"
-
-
-def _kept_at(current: Replayable, item: Recommendation, names: Mapping[str, str]) -> str:
-    """Return the node whose elements a change keeps for later epochs, empty where it keeps none; of a cache what it reads."""
-    name = names.get(item.stage_id or "", "") if find_change(item.change.kind).freezes else ""
-    node = nodes_by_name(current.graph).get(name)
-    if node is not None and item.change.kind == SPLIT:
-        return fixed_source(current.graph, name)
-    return node_name(node.input[0]) if node is not None and node.op.startswith("CacheDataset") else name

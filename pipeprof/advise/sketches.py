@@ -341,7 +341,7 @@ def _shrink_prefetch(names: Names, _finding: Finding) -> str:
 
 
 def _synchronous(names: Names, _finding: Finding) -> str:
-    return f"{names.dataset} = {names.dataset}.map({names.function}, synchronous=True)"
+    return f"{names.dataset} = {names.dataset}.map({names.function}, synchronous=True)  # from TensorFlow 2.18 on"
 
 
 def _bound_buffer(names: Names, _finding: Finding) -> str:

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from pipeprof.advise.edits.document import Document
     from pipeprof.advise.edits.verify import Rewrite
 
-_SWAPS = {"vectorize": 2, "parse_batch": 2, "skip_earlier": 2, "shuffle_earlier": 2, "move_cache": 2}
+_SWAPS = dict.fromkeys(("vectorize", "parse_batch", "filter_earlier", "skip_earlier", "shuffle_earlier", "move_cache"), 2)
 SITES_PER_EDIT = {
     "prefetch": 1,
     "parallel_calls": 1,
     "parallel_inside": 1,
     "interleave": 1,
+    "bucket": 1,
     "cache": 1,
     "thread_pool": 1,
     "nondeterministic": 1,
@@ -52,7 +53,7 @@ class Edit:
     ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``parallel_inside``: the call inside its function;
     ``prefetch`` and options: the call of the pipeline's last stage; those that change places: the two calls as they stand. The
     params of the change are those of its kind (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``;
-    ``private_threadpool_size``; ``cycle_length``; ``ram_budget``).
+    ``private_threadpool_size``; ``cycle_length``; ``ram_budget``; ``unpacks``).
     """
 
     change: Change
@@ -67,10 +68,15 @@ class Patch:
     reason: str = ""  # one sentence that names the place; empty where there is a diff
     files: Mapping[str, bytes] = field(default_factory=dict)  # whole new contents, by the path of the call sites
     diff_bytes: bytes = b""  # the diff in the files' own encodings; differs from UTF-8 only for files that do
+    stale: bool = False  # there is none since a file is not what it was
 
 
 class _PlacedRefusalError(Exception):
     """A refusal whose text is a whole sentence."""
+
+
+class _StaleError(_PlacedRefusalError):
+    """A file is not what it was when it was captured."""
 
 
 @dataclass(slots=True)
@@ -113,7 +119,7 @@ def plan_edit(edits: Sequence[Edit], sources: Mapping[str, SourceFile], *, root:
         files = [_edit_file(path, items, sources.get(path), base) for path, items in by_file.items()]
         return _patch(files, base)
     except _PlacedRefusalError as refusal:
-        return Patch(diff=None, reason=str(refusal))
+        return Patch(diff=None, reason=str(refusal), stale=isinstance(refusal, _StaleError))
 
 
 def _key(edit: Edit) -> tuple[object, ...]:
@@ -178,9 +184,9 @@ def _read(path: str, source: SourceFile | None, base: Path) -> bytes:
     try:
         content = (base / path).read_bytes()
     except OSError as error:
-        raise _PlacedRefusalError(f"{shown} cannot be read: {error.strerror}.") from None
+        raise _StaleError(f"{shown} cannot be read: {error.strerror}.") from None
     if hashlib.sha256(content).hexdigest() != source.sha256:
-        raise _PlacedRefusalError(f"{shown} was changed since it was captured.")
+        raise _StaleError(f"{shown} was changed since it was captured.")
     return content
 
 

@@ -31,7 +31,7 @@ class Spliced:
 
 
 def add_output_of(graph: Any, dataset: Any) -> Spliced:
-    """Copy the function and captured values of ``dataset``'s last node into ``graph``.
+    """Copy the functions and captured values of ``dataset``'s last node into ``graph``.
 
     Raises:
         TrialError: it cannot be serialised, or captures a resource of the program.
@@ -39,7 +39,8 @@ def add_output_of(graph: Any, dataset: Any) -> Spliced:
     other = graphs.parse_graph(serialize(dataset))
     nodes = graphs.nodes_by_name(other)
     last = nodes[graphs.output_name(other)]
-    count = len(last.attr["Targuments"].list.type)
+    captured = [key for key in last.attr if key == "Targuments" or key.endswith("_other_arguments")]  # of each function
+    count = sum(len(last.attr[key].list.type) for key in captured)
     names = [graphs.node_name(text) for text in last.input[1 : 1 + count]]
     mapping = _copy_values(graph, other, names)
     _copy_functions(graph, other, last)

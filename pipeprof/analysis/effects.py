@@ -46,6 +46,7 @@ _HAND_OVER_LEFT = 0.2  # share of the unexplained time that may stay when elemen
 _START_LEFT = 0.2  # likewise of an epoch's start behind a full cache, whose source is not even opened
 _BETWEEN_CALLS_LEFT = 0.7  # of the unexplained time beside one call at a time: most lies between its calls, which then overlap
 _AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it does
+_SET_UP_AGAIN = (0.0, 0.15)  # of making an iterator: what a repeat does at the start of each pass
 _LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
 _SEEN_HELD = 0.9  # of the time in which the lock was seen held, what is surely so
 
@@ -131,6 +132,14 @@ def cast_later(place: Place) -> Effect:
     return Effect(busy_s=busy)
 
 
+def repeat_once(place: Place) -> Effect:
+    """Of the iterators one is left; what its stages still set up at an epoch's start is a small part of making one."""
+    steps = place.analysis.steps
+    edges = max(0, steps.epochs - 1) / max(1, steps.count)  # of a step
+    usual_s = max(0.0, (steps.edge_s or 0.0) - (steps.epoch_first_wait_s or 0.0))  # to take one down and make another
+    return Effect(iterators_s=(1 - doubt.between("iterators within one", *_SET_UP_AGAIN)) * usual_s * edges)
+
+
 def _kept_for_later(place: Place, saved_s: Mapping[str, float], busy_s: Mapping[str, Readings | float], segment: int) -> Effect:
     """Return what a cache gives that spares these seconds of a step, and is read by a segment."""
     spared = sum(saved_s.values())
@@ -214,5 +223,6 @@ EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
         "shuffle_earlier": shuffle_earlier,
         "interleave": interleave,
         "nondeterministic": nondeterministic,
+        "repeat_once": repeat_once,
     }
 )

@@ -17,7 +17,9 @@ from pipeprof.model.profile import Change
 __all__ = ["predict"]
 
 # Their effect does not hang on the stage's own time, which is not known where it is fused: it is its partner's then.
-_OF_SEVERAL_STAGES = frozenset({"cache", "move_cache", "prefetch", "enable_autotune", "nondeterministic", "shuffle_earlier"})
+_OF_SEVERAL_STAGES = frozenset(
+    {"cache", "move_cache", "prefetch", "enable_autotune", "nondeterministic", "shuffle_earlier", "repeat_once"}
+)
 
 
 def predict(analysis: Analysis, view: PipelineView, stage_id: str, change: Change) -> Prediction | None:

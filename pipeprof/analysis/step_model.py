@@ -51,6 +51,7 @@ class Effect:
     start_kept: float = 1.0  # the same for the unexplained part of an epoch's start
     no_fill: frozenset[str] = frozenset()  # stages that no longer work to fill a shuffle's buffer
     buffer: int | None = None  # elements between the pipeline and the consumer, where that changes
+    iterators_s: Readings | float = 0.0  # of a step: iterators that are no longer made; all else stays as it was
 
 
 NO_CHANGE = Effect()
@@ -117,8 +118,11 @@ class StepModel:
         )
         creation = measured.creation_s + more * (measured.creation_s - measured.creation_least_s)
         noise = doubt.around("noise of the measurement", measured.noise)
+        if np.any(effect.iterators_s):
+            after, first_after = before, first_before
         whole = before + creation + first_before * scale
-        ratio = whole / (np.maximum(after, floor) + creation + first_after * scale)
+        changed = (np.maximum(after, floor) + creation + first_after * scale - effect.iterators_s).clip(min=_TINY_S)
+        ratio = whole / changed
         most = whole / np.maximum(floor, _TINY_S)  # nothing makes the consumer's own work shorter
         return np.asarray(np.minimum(ratio * _left_out(ratio), np.maximum(most, ratio)) * noise, dtype=np.float64)
 

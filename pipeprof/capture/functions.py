@@ -86,6 +86,7 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
         inner_map=_call_of(wrappers, types, ("MapDataset", "map"), site),
         op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
+        gives_tuple=type(dataset.element_spec) is tuple,
         **({} if flow is None else asdict(flow)),
     )
 

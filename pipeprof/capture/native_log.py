@@ -19,6 +19,10 @@ from pathlib import Path
 _LIBRARY = "libtensorflow_framework.so.2"
 _RELEASES = ("20250814", "20250512", "20250127", "20240722", "20240116", "20230802", "20260107", "20260526")
 _OWN_LOG = "_ZN3tsl8internal18MinLogLevelFromEnvEv"  # versions with a log of their own read their level once
+_NOT_LOOKED_INTO = (
+    "what the time inside functions goes to is not measured: this TensorFlow would write lines into your log for it; "
+    "TF_CPP_MIN_LOG_LEVEL=1 keeps them out"
+)
 _WARNING = 1
 
 
@@ -30,10 +34,16 @@ class _Level:
     set: Callable[[int], None]
 
 
-def is_quiet() -> bool:
-    """Say whether nothing is heard of what is done under ``silenced``: by that, or since the user wants no INFO lines."""
+def is_quiet(tell: Callable[[str], None] = lambda _text: None) -> bool:
+    """Say whether nothing is heard of what is done under ``silenced``: by that, or since the user wants no INFO lines.
+
+    Where something is, ``tell`` hears what is not measured for it.
+    """
     wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0")
-    return _level() is not None or (wanted.isdigit() and int(wanted) >= _WARNING)
+    if _level() is not None or (wanted.isdigit() and int(wanted) >= _WARNING):
+        return True
+    tell(_NOT_LOOKED_INTO)
+    return False
 
 
 @contextlib.contextmanager

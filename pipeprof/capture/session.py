@@ -331,7 +331,7 @@ class CaptureSession:
         entries = list(self.pipelines.all())
         is_blind = any(entry.is_blind for entry in entries)
         is_wanted = is_blind or any(entry.recorder.wait_share >= _WAITED_FOR for entry in entries)
-        if not is_wanted or not (is_blind or is_quiet()):  # a look inside is not worth lines in the user's log
+        if not is_wanted or not (is_blind or is_quiet(self.problem)):  # a look inside is not worth lines in the user's log
             return
         schedule, start_s = self._windows[is_blind], self.now()
         since_s = self._since_s.setdefault(is_blind, start_s)

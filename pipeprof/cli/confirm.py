@@ -21,6 +21,7 @@ from pipeprof.choice import Choice
 from pipeprof.cli import amounts, choosing
 from pipeprof.cli.reporting import write_html
 from pipeprof.errors import UserError
+from pipeprof.model.diagnosis import Safety
 from pipeprof.model.profile import TRACED, PipelineRecord, Profile, TrialRecord
 from pipeprof.rerun import Rerun, RerunOrder
 from pipeprof.store import DEFAULT_ROOT, DIAGNOSIS_FILE, HTML_FILE, RunDirectory, find_run
@@ -55,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BUDGET_S,
         help="for the steps of one process, as 90, 90s or 2m (default: 60s): where the run took longer, each is ended earlier",
     )
+    parser.add_argument(
+        "--allow",
+        metavar="KIND",
+        type=amounts.parse_allowed,
+        default=(),
+        help="also make changes that do this to the data, and that only the script can confirm: reorders",
+    )
     choosing.add_place_arguments(parser)
     parser.add_argument(
         "--output", metavar="DIR", type=Path, default=DEFAULT_ROOT, help="where runs are kept (default: %(default)s/)"
@@ -71,6 +79,7 @@ class Wanted:
     is_agreed: bool  # to run it where it is, though it writes files there
     scratch: str | None
     is_of_ceiling: bool = False  # instead of the confirmed changes
+    allow: tuple[Safety, ...] = ()  # what else changes may do that only the script can confirm
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         is_agreed=arguments.yes,
         scratch=arguments.scratch,
         is_of_ceiling=arguments.ceiling,
+        allow=arguments.allow,
     )
     return confirm(directory, wanted, choice, sys.stdout)
 
@@ -105,7 +115,11 @@ def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO)
     from pipeprof.planning import plan_ceiling, plan_changes
 
     base = Path(profile.run.working_directory)
-    plan = plan_ceiling(profile) if wanted.is_of_ceiling else plan_changes(profile, profile.run.command, choice, base)
+    plan = (
+        plan_ceiling(profile)
+        if wanted.is_of_ceiling
+        else plan_changes(profile, profile.run.command, choice, base, wanted.allow)
+    )
     train = _train(profile)
     steps = _steps_within(train, wanted.budget_s)
     if not wanted.is_agreed and wanted.scratch is None:

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     choice = choosing.choice_of(arguments)
     directory = find_run(arguments.run_name, arguments.output)
 
-    from pipeprof.diagnose import make_patch
+    from pipeprof.advise.patches import make_patch
 
     profile = directory.load()
     made = make_patch(profile, choice, untried=arguments.untried, allow=arguments.allow)

@@ -158,7 +158,11 @@ def _confirm(arguments: argparse.Namespace, run_directory: RunDirectory, choice:
     from pipeprof.cli import confirm as confirming
 
     wanted = confirming.Wanted(
-        pairs=arguments.rerun, budget_s=confirming.BUDGET_S, is_agreed=arguments.yes, scratch=arguments.scratch
+        pairs=arguments.rerun,
+        budget_s=confirming.BUDGET_S,
+        is_agreed=arguments.yes,
+        scratch=arguments.scratch,
+        allow=arguments.allow,
     )
     if not arguments.quiet:
         confirming.confirm(run_directory, wanted, choice, sys.stderr)

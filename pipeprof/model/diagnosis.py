@@ -392,6 +392,7 @@ class Trial:
     fill_s: float | None = None
     memory_bytes: int | None = None
     on_top_of: tuple[str, ...] = ()
+    impossible: bool = False  # the change cannot be made here, or nothing could be shown of it
     undecided: bool = False  # the budget ended before a gain was shown or ruled out; its state is no-difference
 
 

@@ -165,6 +165,7 @@ class StageFunction:
     after_decode: tuple[str, ...] = ()  # ops that take a picture that it decodes and leave pixels out
     before_draws: tuple[str, ...] = ()  # ops that hang on the arguments alone, every one of their type, where others draw
     drawn_from_bytes: int | None = None  # bytes of what those hand to the rest, where all shapes are known
+    gives_tuple: bool | None = None  # its result becomes several arguments of the next function; None where not recorded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -541,6 +542,7 @@ class TrialRecord:
     epoch_steps: int | None = None  # steps of one epoch, where the data set is finite
     memory_bytes: int | None = None  # growth of resident memory while it ran
     on_top_of: tuple[str, ...] = ()  # ids of trials whose changes were kept beneath this one
+    impossible: bool = False  # the change cannot be made here, or nothing could be shown of it; more time changes nothing
     wall_s: float = 0.0
     rerun: RerunFacts | None = None  # of a re-run of the script: what a replay does not have
 

@@ -52,8 +52,8 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
         where code at the end of an epoch relies on the loop's end.
 
     What to do:
-        dataset.repeat(epochs) after the shuffle and one loop over it, with
-        steps_per_epoch in Keras; or longer epochs.
+        dataset.repeat(epochs) behind the last stage and one loop over it that
+        counts its steps, with steps_per_epoch in Keras; or longer epochs.
 
     What that can change:
         With repeat after shuffle and before batch, a batch can hold the end of

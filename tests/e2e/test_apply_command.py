@@ -16,13 +16,13 @@ SCRIPT = Path(__file__).parent / "scripts" / "slow_map.py"
 
 
 def run(*command, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TF_CPP_MIN_LOG_LEVEL": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=environment)
 
 
-def confirm(profile_path, kind="cache"):
-    """Write the trial that a quiet machine makes: a change of the map, confirmed."""
-    stage = next(item for item in json.loads(profile_path.read_text())["pipelines"][0]["written"] if item["op"] == "map")
+def confirm(profile_path, kind="cache", op="map"):
+    """Write the trial that a quiet machine makes: a change of one stage, confirmed."""
+    stage = next(item for item in json.loads(profile_path.read_text())["pipelines"][0]["written"] if item["op"] == op)
     trial = {
         "id": f"{kind}-p0-{stage['id']}", "pipeline_id": "p0", "stage_id": stage["id"], "change": {"kind": kind},
         "state": "confirmed", "elements": "identical", "speedup": 2.0, "low": 1.8, "high": 2.2,

@@ -85,3 +85,33 @@ def test_a_run_that_confirmed_nothing_says_why_it_is_not_run_again(tmp_path):
 
     assert (made.stdout, made.returncode) == ("trained\n", 0)
     assert "pipeprof: not run again: " in made.stderr
+
+
+def test_buckets_are_measured_in_the_run_and_confirmed_by_the_script_alone(tmp_path):
+    """What padding costs is in the model's step: only the script, run again with buckets, can show it."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.with_name("padded_rows.py").read_text())
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    made = run(*pipeprof, "run", "--no-html", "--budget", "20s", "train.py", cwd=tmp_path)
+
+    report = json.loads(run(*pipeprof, "report", "--json", cwd=tmp_path).stdout)
+    (bucket,) = [item for item in report["recommendations"] if item["change"]["kind"] == "bucket"]
+    assert (bucket["safety"], bucket["accepted"], bucket["trial"]["state"]) == ("reorders", False, "not-tried")
+    assert bucket["trial"]["elements"] == "reordered"
+    assert bucket["change"]["params"]["padding_then"] < bucket["change"]["params"]["padding_now"] / 2
+    assert "+dataset = dataset.bucket_by_sequence_length(element_length_func=lambda *row: tf.shape(row[0])[0]" in bucket["diff"]
+    assert "of batches of your rows" in " ".join(made.stderr.split())
+
+    shown = run(*pipeprof, "confirm", "--rerun", "1", "--allow", "reorders", "--yes", cwd=tmp_path)
+
+    assert shown.returncode == 0, shown.stderr
+    assert "Let rows of about one length meet" in shown.stdout.splitlines()[0]
+    (folder,) = (tmp_path / "reports").iterdir()
+    profile = json.loads((folder / "rerun-1" / "2-with" / "profile.json").read_text())
+    assert any("GroupByWindow" in node["node"] for node in profile["pipelines"][0]["executed"])
+    patched = tmp_path / "patched.diff"
+    patched.write_text(bucket["diff"])
+    assert run("patch", "-p1", "-i", patched, cwd=tmp_path).returncode == 0
+    again = run(sys.executable, "train.py", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert 2 * 200 <= again.stdout.count("\n") <= 2 * 208, again.stdout

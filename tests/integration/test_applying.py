@@ -201,6 +201,33 @@ def test_a_buffer_is_put_behind_the_last_stage_and_order_stays():
     assert program.applier.problems == ()
 
 
+def test_buckets_take_the_place_of_a_padded_batch():
+    def build():
+        rows = tf.data.Dataset.range(40).map(lambda x: (tf.ones([x % 2 * 8 + 1]), x))
+        return rows.padded_batch(4, padding_values=(-1.0, tf.constant(0, tf.int64))).prefetch(1)
+
+    program = Program(build, Change(kind="bucket", params={"boundaries": "9"}), "_PaddedBatchDataset")
+
+    dataset = program.with_change()
+
+    assert program.applier.problems == ()
+    assert "GroupByWindowDataset" in ops_of(dataset)
+    batches = [(words.shape, ids.tolist()) for words, ids in dataset.as_numpy_iterator()]
+    assert {shape for shape, _ in batches} == {(4, 1), (4, 9)}
+    assert sorted(number for _, ids in batches for number in ids) == list(range(40))
+
+
+def test_buckets_that_were_not_measured_leave_the_padded_batch():
+    program = Program(
+        lambda: tf.data.Dataset.range(9).map(lambda x: tf.ones([x])).padded_batch(2),
+        Change(kind="bucket"),
+        "_PaddedBatchDataset",
+    )
+
+    assert "GroupByWindowDataset" not in ops_of(program.with_change())
+    assert "were not measured" in program.reason
+
+
 def test_one_batch_stands_for_all_others_and_the_loop_is_as_long():
     change = Change(kind="ready_input", params={"elements": 7})
     program = Program(Live.python, change)

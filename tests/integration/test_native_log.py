@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("tensorflow")
+
+import tensorflow as tf
+
+from pipeprof.capture.profile_maker import RunFacts
+from pipeprof.capture.session import CaptureSession
+from pipeprof.settings import Settings
 
 pytestmark = pytest.mark.tf
 
@@ -61,3 +68,18 @@ def test_a_user_who_wants_no_info_lines_gets_none(tmp_path: Path) -> None:
     seen = sections(tmp_path, TF_CPP_MIN_LOG_LEVEL="1")
 
     assert (seen["quiet"], seen["window"], seen["session"]) == ("True", "", "")
+
+
+def test_a_log_that_cannot_be_kept_quiet_is_a_reason_that_is_told(monkeypatch):
+    monkeypatch.setattr("pipeprof.capture.native_log._level", lambda: None)  # as where it is read once
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    session = CaptureSession(Settings(), RunFacts(id="t", command=("t",), started_at="", working_directory=""))
+    session.start()
+    try:
+        for _ in tf.data.Dataset.range(40).map(lambda x: tf.numpy_function(lambda n: (time.sleep(0.02), n)[1], [x], tf.int64)):
+            pass
+    finally:
+        profile = session.stop()
+
+    assert any("TF_CPP_MIN_LOG_LEVEL=1" in text for text in profile.run.problems)
+    assert profile.pipelines[0].windows == ""

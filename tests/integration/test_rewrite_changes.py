@@ -355,7 +355,7 @@ def test_a_dataset_used_twice_is_left_out():
 def test_every_kind_is_found_by_its_name_and_others_are_refused():
     assert all(find_change(name) is kind and kind.kind == name for name, kind in KINDS.items())
     with pytest.raises(TrialError, match="cannot be tried"):
-        find_change("bucket")
+        find_change("move_to_model")
 
 
 def test_a_map_on_a_source_with_in_memory_arrays_is_rewritten():

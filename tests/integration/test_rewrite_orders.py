@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeprof.advise.changes import find_change
-from pipeprof.advise.equivalence import Equivalence, compare
+from pipeprof.advise.equivalence import Equivalence, Leeway, compare
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.replayable import Replayable
 from pipeprof.capture.datasets import DatasetRegistry
@@ -28,7 +28,7 @@ def _change(dataset, kind: str, op: str, **params) -> tuple[Replayable, Replayab
 
 
 def _compare(pair: tuple[Replayable, Replayable], limit: int = 40, *, may_reorder: bool = False) -> Equivalence:
-    return compare(*pair, limit_elements=limit, epochs=2, time_budget_s=30.0, may_reorder=may_reorder)
+    return compare(*pair, limit_elements=limit, epochs=2, time_budget_s=30.0, leeway=Leeway(may_reorder=may_reorder))
 
 
 def _ops(replayable: Replayable) -> list[str]:

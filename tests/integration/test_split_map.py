@@ -10,7 +10,7 @@ import pytest
 
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.split_map import SPLIT, fixed_source
-from pipeprof.advise.equivalence import compare
+from pipeprof.advise.equivalence import Leeway, compare
 from pipeprof.advise.graph import all_nodes, nodes_by_name
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.replayable import Replayable
@@ -137,7 +137,9 @@ def test_the_elements_are_the_same_but_for_their_draws(name: str) -> None:
     original, changed, node = split(PIPELINES[name]())
 
     kept = fixed_source(original.graph, node)
-    found = compare(original, changed, limit_elements=64, epochs=2, time_budget_s=30.0, kept_at=kept, cuts_functions=True)
+    found = compare(
+        original, changed, limit_elements=64, epochs=2, time_budget_s=30.0, kept_at=kept, leeway=Leeway(cuts_functions=True)
+    )
 
     assert found.state is ElementsState.SAME_BUT_RANDOM, found.note
     assert found.elements_compared >= 2 * (COUNT // 4)
@@ -218,7 +220,9 @@ def test_a_wrong_cut_is_found_out() -> None:
             (division,) = [node for node in function.node_def if node.op == "RealDiv"]
             division.op = "Mul"
 
-    found = compare(original, changed.with_graph(graph), limit_elements=32, time_budget_s=20.0, cuts_functions=True)
+    found = compare(
+        original, changed.with_graph(graph), limit_elements=32, time_budget_s=20.0, leeway=Leeway(cuts_functions=True)
+    )
 
     assert found.state is ElementsState.DIFFERENT
 
@@ -227,7 +231,7 @@ def test_a_cache_of_what_is_drawn_is_found_out() -> None:
     original = Replayable.of(PIPELINES["plain"]())
     frozen = Replayable.of(pictures().map(flip).cache().batch(4))
 
-    found = compare(original, frozen, limit_elements=32, time_budget_s=20.0, cuts_functions=True)
+    found = compare(original, frozen, limit_elements=32, time_budget_s=20.0, leeway=Leeway(cuts_functions=True))
 
     assert found.state is ElementsState.DIFFERENT
 

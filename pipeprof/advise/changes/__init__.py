@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeprof.advise.changes.base import ChangeKind
+from pipeprof.advise.changes.bucket import Bucket
 from pipeprof.advise.changes.cache import Cache
 from pipeprof.advise.changes.cast_later import CastLater
 from pipeprof.advise.changes.enable_autotune import EnableAutotune
@@ -18,6 +19,7 @@ from pipeprof.advise.changes.parallel_calls import ParallelCalls
 from pipeprof.advise.changes.parallel_inside import ParallelInside
 from pipeprof.advise.changes.parse_batch import ParseBatch
 from pipeprof.advise.changes.prefetch import Prefetch
+from pipeprof.advise.changes.repeat_once import RepeatOnce
 from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
 from pipeprof.advise.changes.skip_earlier import SkipEarlier
 from pipeprof.advise.changes.split_map import SplitMap
@@ -44,6 +46,8 @@ _ALL: tuple[ChangeKind, ...] = (
     ShuffleEarlier(),
     Interleave(),
     Nondeterministic(),
+    Bucket(),
+    RepeatOnce(),
     EnableAutotune(),
     LimitMemory(),
 )

@@ -20,15 +20,16 @@ from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
+FILTER = "filter_earlier"
 _FILTERS = frozenset({"FilterDataset"})
 _HARMLESS = frozenset({"LookupTableFind", "LookupTableFindV2"})  # stateful in name: they read what does not change
-_EFFECTS = ("Assert", "Print", "WriteFile", "WriteSummary")  # in the map, they would no longer be seen of what is rejected
+EFFECTS = ("Assert", "Print", "WriteFile", "WriteSummary")  # in the map, they would no longer be seen of what is rejected
 
 
 class FilterEarlier:
     """A map and the filter behind it change places, the predicate taking over what it needs of the map."""
 
-    kind = "filter_earlier"
+    kind = FILTER
     freezes = False
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
@@ -85,7 +86,7 @@ def _composed(mapped: Callable[..., Any], kept: Callable[..., Any]) -> Callable[
 
 def _refuse_effects(graph: Any, mapped: Any) -> None:
     functions = graphs.reachable_functions(graph, [mapped]).values()
-    found = sorted({node.op for function in functions for node in function.node_def if node.op.startswith(_EFFECTS)})
+    found = sorted({node.op for function in functions for node in function.node_def if node.op.startswith(EFFECTS)})
     if found:
         raise TrialError(f"the map does more than make elements ({', '.join(found)})")
 

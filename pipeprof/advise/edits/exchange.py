@@ -7,14 +7,14 @@ statements on one name, are moved. Whether they may change places is not decided
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
 from pipeprof.advise.edits.assignments import Step, step_of
 from pipeprof.advise.edits.chains import Link, described, is_class, link, method, next_attribute
 from pipeprof.advise.edits.document import Document
-from pipeprof.advise.edits.source_text import NEWLINE, RefusalError, Splice
+from pipeprof.advise.edits.source_text import NEWLINE, RefusalError, Splice, apply_splices
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree
 
 
@@ -27,7 +27,13 @@ class _Piece:
     comment_end: int  # with it
 
 
-def exchange(document: Document, calls: Sequence[cst.Call], first: frozenset[str], second: frozenset[str]) -> Rewrite:
+def exchange(
+    document: Document,
+    calls: Sequence[cst.Call],
+    first: frozenset[str],
+    second: frozenset[str],
+    inside: Sequence[Splice] = (),
+) -> Rewrite:
     """Return the text in which the second call comes before the first.
 
     Args:
@@ -35,6 +41,7 @@ def exchange(document: Document, calls: Sequence[cst.Call], first: frozenset[str
         calls: the two calls, in the order in which they stand.
         first: the methods that the first call may be of.
         second: likewise for the second.
+        inside: changes within the second call, which move with it; the tree that is expected does not know them.
 
     Raises:
         RefusalError: they are not neighbours, or in that order already.
@@ -46,7 +53,7 @@ def exchange(document: Document, calls: Sequence[cst.Call], first: frozenset[str
     if _is_receiver(document, behind, before):
         raise RefusalError(f"{described(behind)} already comes before {described(before)}")
     if _is_receiver(document, before, behind):
-        return _swap_calls(document, (before, links[0]), (behind, links[1]))
+        return _swap_calls(document, (before, links[0]), (behind, links[1]), inside)
     steps = _whole_step(document, before), _whole_step(document, behind)
     if steps[0] is None or steps[1] is None or steps[0].target != steps[1].target:
         raise RefusalError(f"{described(before)} and {described(behind)} do not follow each other directly")
@@ -54,7 +61,7 @@ def exchange(document: Document, calls: Sequence[cst.Call], first: frozenset[str
         raise RefusalError(f"{described(behind)} already comes before {described(before)}")
     if document.siblings(steps[0].statement)[1] is not steps[1].statement:
         raise RefusalError(f"{described(before)} and {described(behind)} do not follow each other directly")
-    return _swap_statements(document, steps[0].statement, steps[1].statement)
+    return _swap_statements(document, steps[0].statement, steps[1].statement, inside)
 
 
 def _method_link(document: Document, call: cst.Call, names: frozenset[str]) -> Link:
@@ -90,7 +97,9 @@ def _whole_step(document: Document, call: cst.Call) -> Step | None:
     return step if is_plain and is_alone else None
 
 
-def _swap_calls(document: Document, first: tuple[cst.Call, Link], second: tuple[cst.Call, Link]) -> Rewrite:
+def _swap_calls(
+    document: Document, first: tuple[cst.Call, Link], second: tuple[cst.Call, Link], inside: Sequence[Splice]
+) -> Rewrite:
     pieces = _call_pieces(document, first, second)
     end = document.end(second[0])
 
@@ -102,7 +111,7 @@ def _swap_calls(document: Document, first: tuple[cst.Call, Link], second: tuple[
         for node, name in ((outer, method(first[0])), (inner, method(second[0]))):
             node.func.attr = name  # type: ignore[attr-defined]  # both are method calls, or the trees differ
 
-    return Rewrite(splices=(_swap(document, *pieces),), expect=expect)
+    return Rewrite(splices=(_swap(document, *pieces, inside),), expect=expect)
 
 
 def _call_pieces(document: Document, first: tuple[cst.Call, Link], second: tuple[cst.Call, Link]) -> tuple[_Piece, _Piece]:
@@ -138,7 +147,9 @@ def _with_comments(joint: Link) -> int:
     return start
 
 
-def _swap_statements(document: Document, first: cst.SimpleStatementLine, second: cst.SimpleStatementLine) -> Rewrite:
+def _swap_statements(
+    document: Document, first: cst.SimpleStatementLine, second: cst.SimpleStatementLine, inside: Sequence[Splice]
+) -> Rewrite:
     pieces = _statement_piece(document, first), _statement_piece(document, second)
     starts = document.start(first), document.start(second)
 
@@ -147,7 +158,7 @@ def _swap_statements(document: Document, first: cst.SimpleStatementLine, second:
         other, behind = tree.statement_slot(starts[1])
         body[index], other[behind] = other[behind], body[index]
 
-    return Rewrite(splices=(_swap(document, *pieces),), expect=expect)
+    return Rewrite(splices=(_swap(document, *pieces, inside),), expect=expect)
 
 
 def _statement_piece(document: Document, statement: cst.SimpleStatementLine) -> _Piece:
@@ -159,7 +170,7 @@ def _statement_piece(document: Document, statement: cst.SimpleStatementLine) -> 
     return _Piece(start=document.attached_start(statement) + len(indent), end=end, comment_end=rest[0])
 
 
-def _swap(document: Document, first: _Piece, second: _Piece) -> Splice:
+def _swap(document: Document, first: _Piece, second: _Piece, inside: Sequence[Splice]) -> Splice:
     """Let two pieces change places. A comment that would swallow what follows it goes on a line above its call."""
     text = document.text
     joint = text[first.comment_end : second.start]
@@ -169,4 +180,6 @@ def _swap(document: Document, first: _Piece, second: _Piece) -> Splice:
     if comment and rest is None:
         newline = document.newline_at(first.comment_end)
         moved = f"{comment}{newline}{NEWLINE.split(joint)[-1]}{text[first.start : first.end]}"
-    return Splice(start=first.start, end=second.comment_end, text=f"{text[second.start : second.comment_end]}{joint}{moved}")
+    within = [replace(item, start=item.start - second.start, end=item.end - second.start) for item in inside]
+    ahead = apply_splices(text[second.start : second.comment_end], within)
+    return Splice(start=first.start, end=second.comment_end, text=f"{ahead}{joint}{moved}")

@@ -116,7 +116,7 @@ def test_every_title_is_a_short_imperative(kind):
 
     assert title.split()[0] in {
         "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read", "Split",
-        "Decode", "Cast",
+        "Decode", "Cast", "Let",
     }  # fmt: skip
     assert len(title) <= 90
     assert ("map(decode)" in title) is (

@@ -108,7 +108,7 @@ def test_elements_of_a_faster_change_are_compared_for_longer_where_the_first_loo
         return looks[len(given) - 1]
 
     changed = SimpleNamespace(load="changed", graph=SimpleNamespace(node=[]))
-    monkeypatch.setattr("pipeprof.advise.search.compare", compare)
+    monkeypatch.setattr("pipeprof.advise.comparing.compare", compare)
     monkeypatch.setattr("pipeprof.advise.search.rewrite_call", lambda *_all: changed)
 
     record = search._try_one(bench, PYTHON.analysis(), recommended(Safety.SAFE), "", 10.0)

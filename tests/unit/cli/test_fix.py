@@ -132,6 +132,13 @@ def test_safe_changes_that_were_not_tried_are_taken_where_that_is_asked_for(kept
     assert script.read_text() == AFTER
 
 
+def test_a_change_that_a_trial_found_impossible_is_not_taken_though_it_was_not_timed(kept: Callable[..., Path]) -> None:
+    script = kept(confirmed(state=TrialState.NOT_TRIED, reason="it cannot be", impossible=True))
+
+    assert main(["fix", "--untried", "--apply"]) == 2
+    assert script.read_text() == BEFORE
+
+
 def test_a_file_that_changed_since_is_refused_and_nothing_is_written(
     kept: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

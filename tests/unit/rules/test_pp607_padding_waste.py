@@ -43,10 +43,10 @@ def test_a_padded_batch_that_is_half_padding_fires_at_the_batch() -> None:
     assert number(finding, "padding") == 0.5
 
 
-def test_it_leads_to_a_change_by_hand() -> None:
+def test_it_leads_to_a_change_that_must_be_asked_for() -> None:
     (made,) = recommend(HALF.analysis(), check(HALF))
 
-    assert (made.change.kind, made.safety.value) == ("bucket", "manual")
+    assert (made.change.kind, made.safety.value) == ("bucket", "reorders")
 
 
 def test_the_cured_twin_is_silent() -> None:

@@ -39,6 +39,9 @@ def test_it_leads_to_a_change() -> None:
     (made,) = recommend(SHORT.analysis(), check(SHORT))
 
     assert (made.change.kind, made.stage_id) == ("repeat_once", "s2")
+    assert made.predicted is not None
+    assert made.predicted.low < 24 / (24 - 20 * 0.29) < made.predicted.high
+    assert "for _ in range(29)" in made.sketch
 
 
 def test_one_cause_gives_one_finding() -> None:

@@ -16,6 +16,7 @@ from pipeprof.advise.source_edit import Edit, Patch, plan_edit
 from pipeprof.model.profile import CallSite, Change, SourceFile
 
 CASES = Path(__file__).with_name("cases")
+RENAMED = {"padded_batch": "bucket_by_sequence_length"}  # methods that an edit exchanges for another
 MARKS = "§¤"  # right behind the first and the second call that an edit concerns
 
 
@@ -150,7 +151,8 @@ class Workplace:
         wanted = {_end_offset(text, call): (name, number) for name, number, call in numbered(text)}
         renewed = {(name, number): call for name, number, call in numbered(new)}
         self.write(new)
-        sites = self.sites(new, [renewed[wanted[end]] for end in ends])
+        keys = [wanted[end] if wanted[end] in renewed else (RENAMED[wanted[end][0]], wanted[end][1]) for end in ends]
+        sites = self.sites(new, [renewed[key] for key in keys])
         return plan_edit([Edit(change=Change(kind=kind, params=params), sites=sites)], self.sources(), root=self.root)
 
 

@@ -1,0 +1,210 @@
+"""Patches for recommendations: which calls of the user's source each of them concerns, and what one patch can hold.
+
+The edits themselves are ``source_edit``'s. It reads the user's files and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeprof.advise.call_twins import ONE_FOR_ALL
+from pipeprof.advise.changes.bucket import BUCKET
+from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
+from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
+from pipeprof.advise.changes.parallel_inside import INSIDE
+from pipeprof.advise.changes.parse_batch import PARSE
+from pipeprof.advise.judging import judge_as_chosen
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
+from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
+from pipeprof.analysis import analyse
+from pipeprof.analysis.stage_graph import neighbours
+from pipeprof.choice import Choice
+from pipeprof.model.analysis import Analysis, PipelineView, StageView
+from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, Profile, StageFunction, TrialState
+
+_NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
+_NO_PARSER = "Which call of parse_single_example it is is not known: make it parse_example, and put the batch before the map."
+_NO_PAIR = "The two stages that would change places do not follow each other directly."
+_NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
+_TWICE = "The predicate would run all of the map's {ops}, too: write it with what the map reads, and put filter() before it."
+
+
+class _NoEditError(Exception):
+    """A recommendation cannot be written as an edit; the text is a whole sentence."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadePatch:
+    """Changes of a run as one patch."""
+
+    changes: tuple[str, ...]  # their titles
+    patch: Patch
+    left: tuple[str, ...] = ()  # titles of accepted changes that no patch can hold
+
+
+def with_patch(recommendation: Recommendation, analysis: Analysis) -> Recommendation:
+    """Return the recommendation with its patch, or with the reason why there is none."""
+    if recommendation.diff_reason or recommendation.change.kind in MANUAL:
+        return recommendation
+    if recommendation.change.kind not in SITES_PER_EDIT:
+        return replace(recommendation, diff_reason=NO_EDIT.get(recommendation.change.kind, ""))
+    patch = patch_for([recommendation], analysis)
+    if patch.diff is None:
+        return replace(recommendation, diff_reason=patch.reason)
+    return replace(recommendation, diff=patch.diff, diff_reason="", sketch="")
+
+
+def patch_for(recommendations: Sequence[Recommendation], analysis: Analysis) -> Patch:
+    """Return one patch for several recommendations, or the reason why it cannot be made."""
+    edits: list[Edit] = []
+    try:
+        for item in recommendations:
+            edits += _edits_of(item, analysis)
+    except _NoEditError as error:
+        return Patch(diff=None, reason=str(error))
+    sources = {source.path: source for source in analysis.profile.run.sources}
+    root = Path(analysis.profile.run.working_directory or ".")
+    return plan_edit(edits, sources, root=root)
+
+
+def make_patch(
+    profile: Profile, choice: Choice | None = None, *, untried: bool = False, allow: Sequence[Safety] = ()
+) -> MadePatch:
+    """Return the accepted changes of a run as one patch.
+
+    A change that cannot be written where it stands is left, and the others are written without it; files that changed since
+    the run leave nothing written.
+
+    Args:
+        profile: the run.
+        choice: which rules judge, and by which thresholds.
+        untried: whether to take also safe changes of which no trial was made.
+        allow: what confirmed changes may do to the data.
+    """
+    analysis = analyse(profile)
+    found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
+    known = [item for item in found if item.change.kind in SITES_PER_EDIT]
+    left = [item for item in found if item.accepted and item.change.kind not in SITES_PER_EDIT]
+    shown = _shown_by_script(profile)
+    wanted = [
+        item for item in known if item.accepted or _is_allowed(item, allow, shown) or (untried and _is_safe_and_untried(item))
+    ]
+    patch = patch_for(wanted, analysis)
+    if patch.diff is None and not any(patch_for([item], analysis).stale for item in wanted):
+        able = _able(wanted, left, analysis)
+        if able:
+            left += [item for item in wanted if item not in able]
+            wanted, patch = able, patch_for(able, analysis)
+    titles, others = (tuple(item.title for item in group) for group in (wanted, left))
+    return MadePatch(changes=titles, patch=patch, left=others)
+
+
+def _able(wanted: Sequence[Recommendation], left: Sequence[Recommendation], analysis: Analysis) -> list[Recommendation]:
+    """Return the changes that one patch can hold, but for those that were proven on top of one that it cannot."""
+    able: list[Recommendation] = []
+    without = {item.id for item in left}
+    for item in sorted(wanted, key=lambda item: len(item.trial.on_top_of)):  # as they were tried
+        if without.isdisjoint(item.trial.on_top_of) and patch_for([*able, item], analysis).diff is not None:
+            able.append(item)
+        else:
+            without.add(item.id)
+    return able
+
+
+def _shown_by_script(profile: Profile) -> frozenset[str]:
+    """Return the ids of changes with which the script itself was faster."""
+    reruns = [item.rerun for item in profile.trials if item.rerun is not None and item.state is TrialState.CONFIRMED]
+    return frozenset(name for rerun in reruns for name in rerun.changes)
+
+
+def _is_allowed(item: Recommendation, allow: Sequence[Safety], shown: frozenset[str]) -> bool:
+    """Tell whether a change was confirmed, does no more to the data than what is allowed, and was seen to do no more."""
+    is_proven = item.trial.elements in PROVEN | {ElementsState.REORDERED}
+    is_confirmed = item.trial.state is TrialState.CONFIRMED or (item.change.kind == BUCKET and item.id in shown)
+    return is_confirmed and item.safety in allow and is_proven
+
+
+def _is_safe_and_untried(item: Recommendation) -> bool:
+    is_safe = item.safety in APPLIED_UNASKED
+    return is_safe and item.trial.state is TrialState.NOT_TRIED and not item.trial.impossible
+
+
+# --- the calls of an edit --------------------------------------------------------------------------------------------
+
+
+def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
+    """Return the edits of one recommendation.
+
+    Raises:
+        _NoEditError: a call that it needs is not known, or it would not do what was tried.
+    """
+    view = next((view for view in analysis.pipelines if view.record.id == item.pipeline_id), None)
+    if view is None:
+        raise _NoEditError(_NO_SITE)
+    sites, edits, change = _sites(item, view), [], item.change
+    if SITES_PER_EDIT[change.kind] > 1 and _pair(item, view) is None:
+        raise _NoEditError(_NO_PAIR)
+    if not sites:
+        raise _NoEditError(_NOT_IN_A_TRACE if analysis.profile.run.ended == TRACED else _NO_SITE)
+    if change.kind == PARSE:
+        parse = _function_of(item, view, "parse_call")
+        if parse is None:
+            raise _NoEditError(_NO_PARSER)
+        edits.append(Edit(change=Change(kind="parse_together"), sites=(parse,)))
+    if change.kind == FILTER:
+        change = replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
+    return [*edits, Edit(change=change, sites=sites)]
+
+
+def _seen_by_filter(item: Recommendation, view: PipelineView) -> StageFunction:
+    """Return the function of the map that a filter would come before.
+
+    The trial cut it down to what the predicate needs. In source TensorFlow does that, but for ops that hold state.
+
+    Raises:
+        _NoEditError: it holds such ops, or nothing is known of it.
+    """
+    pair = _pair(item, view)
+    function = None if pair is None or pair[0].written is None else pair[0].written.function
+    if function is None:
+        raise _NoEditError(_NO_PAIR)
+    kept = sorted({*function.stateful_ops, *(op for op in function.op_types if op.startswith(EFFECTS))})
+    if kept:
+        raise _NoEditError(_TWICE.format(ops=", ".join(kept)))
+    return function
+
+
+def _sites(recommendation: Recommendation, view: PipelineView) -> tuple[CallSite, ...]:
+    """Return the calls that an edit needs, empty where one is not known."""
+    stage, kind = view.stage(recommendation.stage_id or ""), recommendation.change.kind
+    sites: list[CallSite | None] = [stage.stage.call_site]
+    if kind in ONE_FOR_ALL:
+        sites = [view.record.call_site]
+    elif kind == INSIDE:
+        sites = [_function_of(recommendation, view, "inner_map")]
+    elif SITES_PER_EDIT[kind] > 1:
+        pair = _pair(recommendation, view)
+        sites = [] if pair is None else [item.stage.call_site for item in pair]
+    known = [site for site in sites if site is not None]
+    return tuple(known) if len(known) == len(sites) else ()
+
+
+def _function_of(recommendation: Recommendation, view: PipelineView, name: str) -> CallSite | None:
+    """Return a call inside the function of the recommendation's stage, None where it is not known."""
+    written = view.stage(recommendation.stage_id or "").written
+    site = getattr(written.function, name) if written is not None and written.function is not None else None
+    return site if isinstance(site, CallSite) else None
+
+
+def _pair(recommendation: Recommendation, view: PipelineView) -> tuple[StageView, StageView] | None:
+    """Return the two stages that change places, as they stand."""
+    stage = view.stage(recommendation.stage_id or "")
+    if recommendation.change.kind != "move_cache":
+        return neighbours(view, stage.id)
+    take, above = cut_short_by(view, stage.id), frozen_by(view, stage.id)
+    if take is not None:
+        return stage, take
+    return None if above is None else (above, stage)
