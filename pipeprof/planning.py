@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from pipeprof.advise.applying import why_not_here
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
-from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.recommend import recommend
+from pipeprof.advise.live_state import live_state_above
+from pipeprof.advise.recommend import UNTIMED, recommend
 from pipeprof.analysis import analyse
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.capture.host_facts import host_facts
@@ -53,17 +54,28 @@ def plan_changes(
     _refuse_other_place(profile)
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
-    accepted = [item for item in found if item.accepted or _is_for_the_script(item, allow)]
+    accepted = [item for item in found if item.accepted or _is_for_the_script(item, analysis, allow)]
     if not accepted:
         raise UserError(
             f"no change of {profile.run.id} was confirmed", "pipeprof report shows what was found and what became of it"
         )
-    return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in accepted))
+    able = [item for item in accepted if not why_not_here(item.change.kind)]
+    left = [
+        f"not applied: {applied_phrase(item.title, item.call_site)}: {why_not_here(item.change.kind)}"
+        for item in accepted
+        if item not in able
+    ]
+    if not able:
+        raise UserError(f"nothing of {profile.run.id} can be applied to a running program", "; ".join(left))
+    return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in able), left=tuple(left))
 
 
-def _is_for_the_script(item: Recommendation, allow: Sequence[Safety]) -> bool:
-    """Tell whether a change is allowed whose gain no replay can show, and whose rows were seen to stay the same."""
-    return item.change.kind == BUCKET and item.safety in allow and item.trial.elements is ElementsState.REORDERED
+def _is_for_the_script(item: Recommendation, analysis: Analysis, allow: Sequence[Safety]) -> bool:
+    """Tell whether a change is allowed whose gain only the script can show, and which can be made in it."""
+    if item.change.kind not in UNTIMED or item.safety not in allow or item.trial.elements is not ElementsState.REORDERED:
+        return False
+    view = next(view for view in analysis.pipelines if view.record.id == item.pipeline_id)
+    return not live_state_above(view, item.stage_id or "")
 
 
 def plan_ceiling(profile: Profile) -> ApplyPlan:

@@ -224,9 +224,9 @@ def _threadpool(dataset: Any) -> dict[str, bool]:
 MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "parallel_calls": _parallel,
     "split_map": _split_map,
+    "bucket": _bucket,
     "cache": _cache,
     "prefetch": _prefetch,
-    "bucket": _bucket,
     READY: _ready_input,
     "thread_pool": partial(_put_option, "thread_pool"),
     "limit_memory": partial(_put_option, "limit_memory"),

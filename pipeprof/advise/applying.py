@@ -8,18 +8,20 @@ everything above it is as in the run that proved the change, and where no state 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise.applied_stages import MAKERS, READY
+from pipeprof.advise.live_state import live_state
 from pipeprof.advise.neutralise import is_random
 from pipeprof.capture.call_sites import Origin, resolve
 from pipeprof.capture.datasets import sources_first
-from pipeprof.capture.functions import READS_STATE, describe_function
+from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, site_range
-from pipeprof.model.profile import RunInfo, StageFunction
+from pipeprof.model.profile import RunInfo
 
 _BY_SOURCE = "pipeprof fix changes the source instead"
 _NOT_HERE = {
@@ -29,6 +31,11 @@ _NOT_HERE = {
     "fuse_decode_crop": "a file that is no JPEG would end the program; the report holds a sketch for the source",
 }
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them
+
+
+def why_not_here(kind: str) -> str:
+    """Return why a kind of change is not made in a running program, "" where it is."""
+    return "" if kind in MAKERS else _NOT_HERE.get(kind) or f"it cannot be applied to a running program; {_BY_SOURCE}"
 
 
 class Applier:
@@ -47,18 +54,18 @@ class Applier:
         self._origin_of = origin_of
         self._refused: dict[str, str] = {}  # id of a change -> why a stage of it was left as it is
         self._applied: dict[str, int] = {}
-        self._is_applying = False  # a changed stage may be made of stages itself
+        self._here = threading.local()  # whether this thread makes a changed stage, which may be made of stages itself
         self._wanted = {tree[-1].class_name for change in plan.changes for tree in change.trees}
 
     def made(self, dataset: Any) -> None:
         """Change a stage that was just made, where the plan says so."""
-        if self._is_applying or type(dataset).__name__ not in self._wanted:
+        if getattr(self._here, "is_applying", False) or type(dataset).__name__ not in self._wanted:
             return
         here = self._site(dataset)
         for change in self._changes:
             if here is None or all(tree[-1].site != here for tree in change.trees):
                 continue
-            self._is_applying = True
+            self._here.is_applying = True
             try:
                 self._apply(dataset, change)
             except TrialError as error:
@@ -68,7 +75,7 @@ class Applier:
             else:
                 self._applied[change.id] = self._applied.get(change.id, 0) + 1
             finally:
-                self._is_applying = False
+                self._here.is_applying = False
 
     @property
     def applied(self) -> tuple[str, ...]:
@@ -78,7 +85,7 @@ class Applier:
     @property
     def problems(self) -> tuple[str, ...]:
         """What was not changed everywhere, a sentence each."""
-        return tuple(
+        return self._plan.left + tuple(
             f"not applied{' everywhere' if item.id in self._applied else ''}: {item.phrase}: {reason}"
             for item in self._plan.changes
             if (reason := self._refused.get(item.id) or ("" if item.id in self._applied else "its call was not reached"))
@@ -94,7 +101,7 @@ class Applier:
         kind = change.change.kind
         make = MAKERS.get(kind)
         if make is None:
-            raise TrialError(_NOT_HERE.get(kind) or f"it cannot be applied to a running program; {_BY_SOURCE}")
+            raise TrialError(why_not_here(kind))
         if not context.executing_eagerly() or not hasattr(dataset._variant_tensor, "numpy"):
             raise TrialError("the stage is made inside a graph")
         above = list(sources_first(dataset))
@@ -128,23 +135,9 @@ class Applier:
 def _refuse_live_state(above: Sequence[Any]) -> None:
     """Refuse a stage whose elements depend on what the program does meanwhile: calls that run ahead would see it too early."""
     for dataset in above:
-        reason = _live_state(describe_function(dataset))
+        reason = live_state(describe_function(dataset))
         if reason:
             raise TrialError(f"{reason}, and would do so at another time than before; {_BY_SOURCE}")
-
-
-def _live_state(function: StageFunction | None) -> str:
-    if function is None:
-        return ""
-    if function.python_ops or "GeneratorDataset" in function.inner_datasets:
-        return "a stage calls Python"
-    if function.assigns_variables:
-        return "a stage assigns a variable"
-    if any(op in READS_STATE for op in function.op_types):
-        return "a stage reads a variable"
-    if any(op.startswith("LookupTable") for op in function.op_types):
-        return "a stage reads a lookup table, which the program may change"
-    return ""
 
 
 def _refuse_seeded(dataset: Any) -> None:

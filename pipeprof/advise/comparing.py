@@ -12,10 +12,13 @@ from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET, with_single_rows
 from pipeprof.advise.changes.repeat_once import REPEAT
 from pipeprof.advise.changes.split_map import SPLIT, fixed_source
-from pipeprof.advise.equivalence import Equivalence, Leeway, compare
+from pipeprof.advise.equivalence import compare
 from pipeprof.advise.graph import node_name, nodes_by_name
-from pipeprof.advise.recommend import PROVEN
+from pipeprof.advise.live_state import live_state_above
+from pipeprof.advise.recommend import PROVEN, UNTIMED
 from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.sides import Equivalence, Leeway
+from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import ElementsState
 
@@ -58,6 +61,20 @@ def compare_change(
     if kind == BUCKET and found.state in PROVEN:
         return replace(found, state=ElementsState.REORDERED, note=_ROW_BY_ROW)
     return found
+
+
+def why_untimed(item: Recommendation, view: PipelineView, found: ElementsState) -> str:
+    """Return why a change is not timed whose gain is in the model's step, and how it can be seen; "" for any other."""
+    if item.change.kind not in UNTIMED:
+        return ""
+    shared = live_state_above(view, item.stage_id or "")
+    if found is not ElementsState.REORDERED:
+        how = "and its rows were not proven to stay the same"
+    elif shared:
+        how = f"and {shared}, so that it is not made in the running script: the patch can be tried by hand"
+    else:
+        how = "and pipeprof confirm --rerun 3 --allow reorders runs your script with it"
+    return f"it pays in the model's step, which a replay repeats as it was, {how}"
 
 
 def _kept_at(current: Replayable, item: Recommendation, names: Mapping[str, str]) -> str:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL
-from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
 from pipeprof.advise.changes.parse_batch import PARSE
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, recommend
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend, shown_by_script
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.stage_graph import neighbours
@@ -36,13 +35,21 @@ class _NoEditError(Exception):
     """A recommendation cannot be written as an edit; the text is a whole sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A change that a patch does not hold."""
+
+    change: Recommendation
+    reason: str  # empty where it is one that no patch can hold: the report sketches it
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MadePatch:
     """Changes of a run as one patch."""
 
     changes: tuple[str, ...]  # their titles
     patch: Patch
-    left: tuple[str, ...] = ()  # titles of accepted changes that no patch can hold
+    left: tuple[Left, ...] = ()
 
 
 def with_patch(recommendation: Recommendation, analysis: Analysis) -> Recommendation:
@@ -87,48 +94,47 @@ def make_patch(
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
     known = [item for item in found if item.change.kind in SITES_PER_EDIT]
-    left = [item for item in found if item.accepted and item.change.kind not in SITES_PER_EDIT]
-    shown = _shown_by_script(profile)
+    by_hand = [Left(item, "") for item in found if item.accepted and item.change.kind not in SITES_PER_EDIT]
+    shown = shown_by_script(profile.trials)
     wanted = [
         item for item in known if item.accepted or _is_allowed(item, allow, shown) or (untried and _is_safe_and_untried(item))
     ]
-    patch = patch_for(wanted, analysis)
-    if patch.diff is None and not any(patch_for([item], analysis).stale for item in wanted):
-        able = _able(wanted, left, analysis)
-        if able:
-            left += [item for item in wanted if item not in able]
-            wanted, patch = able, patch_for(able, analysis)
-    titles, others = (tuple(item.title for item in group) for group in (wanted, left))
-    return MadePatch(changes=titles, patch=patch, left=others)
+    stale = next((patch for item in wanted if (patch := patch_for([item], analysis)).stale), None)
+    if stale is not None:
+        return MadePatch(changes=tuple(item.title for item in wanted), patch=stale)
+    able, left = _able(wanted, by_hand, analysis)
+    patch = patch_for(able or wanted, analysis)
+    titles = tuple(item.title for item in (able or wanted))
+    return MadePatch(changes=titles, patch=patch, left=(*by_hand, *(left if able else ())))
 
 
-def _able(wanted: Sequence[Recommendation], left: Sequence[Recommendation], analysis: Analysis) -> list[Recommendation]:
-    """Return the changes that one patch can hold, but for those that were proven on top of one that it cannot."""
+def _able(
+    wanted: Sequence[Recommendation], by_hand: Sequence[Left], analysis: Analysis
+) -> tuple[list[Recommendation], list[Left]]:
+    """Return the changes that one patch can hold, and those that it cannot, or that were proven on top of one of these."""
     able: list[Recommendation] = []
-    without = {item.id for item in left}
-    for item in sorted(wanted, key=lambda item: len(item.trial.on_top_of)):  # as they were tried
-        if without.isdisjoint(item.trial.on_top_of) and patch_for([*able, item], analysis).diff is not None:
+    left: list[Left] = []
+    without = {item.change.id: item.change.title for item in by_hand}
+    for item in sorted(wanted, key=lambda item: (not item.accepted, len(item.trial.on_top_of))):  # as they were tried
+        beneath = [without[name] for name in item.trial.on_top_of if name in without]
+        patch = patch_for([*able, item], analysis)
+        if not beneath and patch.diff is not None:
             able.append(item)
-        else:
-            without.add(item.id)
-    return able
-
-
-def _shown_by_script(profile: Profile) -> frozenset[str]:
-    """Return the ids of changes with which the script itself was faster."""
-    reruns = [item.rerun for item in profile.trials if item.rerun is not None and item.state is TrialState.CONFIRMED]
-    return frozenset(name for rerun in reruns for name in rerun.changes)
+            continue
+        without[item.id] = item.title
+        left.append(Left(item, f"it was confirmed on top of: {beneath[0]}" if beneath else patch.reason))
+    return able, left
 
 
 def _is_allowed(item: Recommendation, allow: Sequence[Safety], shown: frozenset[str]) -> bool:
     """Tell whether a change was confirmed, does no more to the data than what is allowed, and was seen to do no more."""
     is_proven = item.trial.elements in PROVEN | {ElementsState.REORDERED}
-    is_confirmed = item.trial.state is TrialState.CONFIRMED or (item.change.kind == BUCKET and item.id in shown)
+    is_confirmed = item.trial.state is TrialState.CONFIRMED or (item.change.kind in UNTIMED and item.id in shown)
     return is_confirmed and item.safety in allow and is_proven
 
 
 def _is_safe_and_untried(item: Recommendation) -> bool:
-    is_safe = item.safety in APPLIED_UNASKED
+    is_safe = item.safety in APPLIED_UNASKED and item.trial.elements is not ElementsState.REORDERED
     return is_safe and item.trial.state is TrialState.NOT_TRIED and not item.trial.impossible
 
 

@@ -87,10 +87,9 @@ NO_EDIT = {
     "repeat_once": "Your loop over epochs must then count their steps: it is yours to write.",
     "split_map": "How your function is cut is yours to write; once it is confirmed, pipeprof run --apply does it.",
 }  # kinds that can be tried, but not written as source
-UNTIMED = {
-    BUCKET: "it pays in the model's step, which a replay repeats as it was: pipeprof confirm --rerun 3 --allow reorders runs "
-    "your script with it",
-}  # kinds whose elements can be compared, but whose gain no replay shows
+UNTIMED = frozenset({BUCKET})
+"""Kinds whose elements can be compared, but whose gain is in the model's step, which a replay repeats as it was."""
+_SHOWN = "your script was faster with it, run again: pipeprof fix --allow reorders writes it"
 SKETCHED = frozenset({*NO_EDIT, BUCKET, "filter_earlier"})  # the last two for where no patch of them can be made
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
@@ -114,6 +113,17 @@ def recommend(analysis: Analysis, findings: Sequence[Finding]) -> tuple[Recommen
 def recommendation_id(change: Change, pipeline_id: str, stage_id: str) -> str:
     """Return the id that ties a recommendation to its trial: the same Profile gives the same id."""
     return f"{change.kind}-{pipeline_id}-{stage_id}"
+
+
+def shown_by_script(trials: Sequence[TrialRecord]) -> frozenset[str]:
+    """Return the ids of changes with which the script itself was faster when it was last run with them."""
+    last = {
+        name: item.state is TrialState.CONFIRMED
+        for item in trials
+        if item.rerun is not None and not item.rerun.ceiling
+        for name in item.rerun.changes
+    }
+    return frozenset(name for name, is_faster in last.items() if is_faster)
 
 
 def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None:
@@ -182,7 +192,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
     trial = Trial(
         state=record.state,
         method=record.method,
-        reason=record.reason,
+        reason=_SHOWN if record.change.kind in UNTIMED and record.id in shown_by_script(trials) else record.reason,
         speedup=record.speedup,
         low=record.low,
         high=record.high,

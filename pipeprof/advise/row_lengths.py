@@ -12,8 +12,8 @@ from typing import Any  # TensorFlow's datasets and specs carry no types
 
 from pipeprof.errors import TrialError
 
-_FEWEST_BATCHES = 4
-_MOST_ROWS = 4096
+FEWEST_BATCHES = 4
+MOST_ROWS = 4096
 _ROW = "row"
 
 
@@ -65,14 +65,15 @@ def read_lengths(rows: Any, component: Component, batch: int, limit_s: float) ->
 
     until, found = time.monotonic() + limit_s, []
     try:
-        for length in rows.map(length_of(component)).take(max(_MOST_ROWS, _FEWEST_BATCHES * batch)):
+        for length in rows.map(length_of(component)).take(max(MOST_ROWS, FEWEST_BATCHES * batch)):
             found.append(int(length))
             if time.monotonic() > until:
                 break
     except tf.errors.OpError as error:
         raise TrialError(f"the rows cannot be read: {type(error).__name__}") from error
-    if len(found) < _FEWEST_BATCHES * batch:
-        raise TrialError(f"{len(found):,} rows are too few to see how long they are")
+    if len(found) < FEWEST_BATCHES * batch:
+        slow = f" in {limit_s:.0f} s" if time.monotonic() > until else ""
+        raise TrialError(f"{len(found):,} rows{slow} are too few to see how long they are")
     return found
 
 

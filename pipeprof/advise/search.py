@@ -17,9 +17,8 @@ from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET, with_buckets
 from pipeprof.advise.changes.repeat_once import REPEAT
-from pipeprof.advise.comparing import compare_change
+from pipeprof.advise.comparing import compare_change, why_untimed
 from pipeprof.advise.consumer import gaps_from_histogram
-from pipeprof.advise.equivalence import Equivalence
 from pipeprof.advise.handed_over import as_written
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
@@ -28,6 +27,7 @@ from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.stored import held_by_new_cache
 from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial
 from pipeprof.advise.trial_records import described, new_record, refused, with_outcome
@@ -230,14 +230,14 @@ class Search:
         while True:
             judged = replace(analysis, profile=self._profile)  # what a trial disproved is not recommended again
             waiting = [item for item in self._recommendations(judged) if item.id not in tried]
-            # what a patch holds is not proven on top of what none can
-            waiting.sort(key=lambda item: item.change.kind in NO_EDIT)
+            # what a patch holds is not proven on top of what none can; what is not timed uses what is left
+            waiting.sort(key=lambda item: (item.change.kind in UNTIMED, item.change.kind in NO_EDIT))
             if not waiting:
                 return
             item = waiting[0]
             tried.add(item.id)
             why = self._why_not(item, bench)
-            able = sum(not self._why_not(other, bench) for other in waiting)
+            able = sum(other.change.kind not in UNTIMED and not self._why_not(other, bench) for other in waiting)
             record = refused(item, why) if why else self._try_one(bench, analysis, item, reason, self._share(able))
             self._stream(TrialEvent.now("result", trial=record))
             self._profile = replace(self._profile, trials=(*self._profile.trials, record))
@@ -289,8 +289,9 @@ class Search:
             return replace(refused(item, str(error)), impossible=True)
         if same.state in _FATAL:
             return described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
-        if untimed or item.change.kind in UNTIMED:
-            return described(replace(record, reason=UNTIMED.get(item.change.kind, untimed)), same)
+        untimed = why_untimed(item, bench.view, same.state) or untimed
+        if untimed:
+            return described(replace(record, reason=untimed), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
         record = with_outcome(record, outcome, plan, held)
         if record.state is TrialState.CONFIRMED and same.lacks_time and not outcome.left_behind:

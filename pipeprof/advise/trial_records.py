@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeprof.advise.equivalence import Equivalence
 from pipeprof.advise.pairing import TrialPlan
+from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.trial import TrialOutcome
 from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.profile import TrialRecord, TrialState

@@ -1,7 +1,8 @@
 """Bursts: whether a loop waits a little in most steps, or long in few.
 
 The one idea: a wait longer than half the consumer's own time is long, since no hand-over takes that; what matters is which part
-of the loop the long ones take, in how many steps, and that they come again: a start that is slow once is none.
+of the loop the long ones take, in how many steps, and that they come again: a start that is slow once is none. Long waits that
+on average are shorter than a step are none either: threads that wait for cores make them too, and no buffer bridges those.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Bursts:
 
 
 def find_bursts(loop: Loop, gap_s: float) -> Bursts | None:
-    """Return the long waits within epochs, None where they are few, not most of the waiting, or not spread over the run.
+    """Return the long waits within epochs, None where they are few, not most of the waiting, short, or not spread over the run.
 
     Args:
         loop: the loop.
@@ -42,7 +43,8 @@ def find_bursts(loop: Loop, gap_s: float) -> Bursts | None:
     if number - _edges(loop) < _FEWEST or wall_s <= 0 or not _comes_again(loop):
         return None
     within_s = waited_s - loop.boundary_wait_s
-    if within_s <= 0 or within_s < _MOSTLY * (sum(value * count for value, count in waits) - loop.boundary_wait_s):
+    all_s = sum(value * count for value, count in waits) - loop.boundary_wait_s
+    if waited_s <= gap_s * number or within_s <= 0 or within_s < _MOSTLY * all_s:
         return None
     return Bursts(
         wait_share=within_s / wall_s,

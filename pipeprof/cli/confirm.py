@@ -149,6 +149,8 @@ def _run_pairs(order: RerunOrder, record: TrialRecord, directory: RunDirectory, 
     from pipeprof.report.reruns import rerun_text
 
     length = f"{order.steps:,} steps each" if order.steps else "each to its end"
+    for text in order.plan.left:
+        _say(text)
     _say(f"running {' '.join(order.command)} {2 * order.pairs} times, {length}; Ctrl-C ends it and keeps what was measured")
     rerun, status = Rerun(order, record, directory, _say), 0
     try:

@@ -13,11 +13,17 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeprof.cli import choosing
 from pipeprof.cli.amounts import parse_allowed
 from pipeprof.errors import UserError
 from pipeprof.store import DEFAULT_ROOT, find_run
+
+if TYPE_CHECKING:
+    from pipeprof.advise.patches import Left
+
+_BY_HAND = "by hand, as pipeprof report sketches it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(made.patch.reason.rstrip("."), "nothing was written; pipeprof report shows the changes one by one")
     for title in made.changes:
         print(f"pipeprof: {title}", file=sys.stderr)
-    for title in made.left:
-        print(f"pipeprof: by hand, as pipeprof report sketches it: {title}", file=sys.stderr)
+    for item in made.left:
+        told = f"left out: {item.change.title}: {item.reason}" if item.reason else f"{_BY_HAND}: {item.change.title}"
+        print(f"pipeprof: {told}", file=sys.stderr)
     if not arguments.apply:
         sys.stdout.buffer.write(made.patch.diff_bytes)
         return 0
@@ -68,9 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _nothing_to_patch(left: Sequence[str], *, untried: bool) -> UserError:
+def _nothing_to_patch(left: Sequence[Left], *, untried: bool) -> UserError:
     if left:
-        return UserError(f"no patch can hold what was confirmed: {'; '.join(left)}", "pipeprof report sketches it")
+        titles = "; ".join(item.change.title for item in left)
+        return UserError(f"no patch can hold what was confirmed: {titles}", "pipeprof report sketches it")
     hint = "pipeprof report shows what was found" if untried else "--untried takes safe changes that were not tried"
     return UserError("no change of this run was confirmed", hint)
 

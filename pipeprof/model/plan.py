@@ -45,6 +45,7 @@ class ApplyPlan:
 
     run_id: str
     changes: tuple[PlannedChange, ...]
+    left: tuple[str, ...] = ()  # what was confirmed and cannot be applied to a running program, a sentence each
 
 
 def site_range(site: CallSite | None) -> Range | None:

@@ -15,7 +15,7 @@ from pipeprof.analysis.bursts import Bursts, find_bursts
 from pipeprof.analysis.cores import delay_behind_others_s
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding, Safety
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
 from pipeprof.rules.cost import is_input_bound, segment_of, segment_s
 from pipeprof.rules.needs import Need
 
@@ -49,9 +49,9 @@ class BurstyInput(Rule[BurstyParameters]):
 
     How it is measured:
         From the distribution of the waits: those longer than half a step's own
-        time, and how much of all waiting they are; from the counters, what the
-        slowest part of the pipeline takes for a step; and how often the last
-        buffer was found empty.
+        time, on average longer than all of it, and how much of all waiting they
+        are; from the counters, what the slowest part of the pipeline takes for
+        a step; and how often the last buffer was found empty.
 
     When it is wrong:
         Where the pauses are the machine's (a slow disk for once) and not the
@@ -73,7 +73,6 @@ class BurstyInput(Rule[BurstyParameters]):
 
     code = "PP106"
     name = "bursty-input"
-    status = Status.STABLE
     remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS, Need.COUNTERS, Need.BUFFERS)
     follows_from = ("PP206",)

@@ -100,7 +100,7 @@ def test_buckets_are_measured_in_the_run_and_confirmed_by_the_script_alone(tmp_p
     assert bucket["trial"]["elements"] == "reordered"
     assert bucket["change"]["params"]["padding_then"] < bucket["change"]["params"]["padding_now"] / 2
     assert "+dataset = dataset.bucket_by_sequence_length(element_length_func=lambda *row: tf.shape(row[0])[0]" in bucket["diff"]
-    assert "of batches of your rows" in " ".join(made.stderr.split())
+    assert "of row[0] is padding, in these buckets" in " ".join(made.stderr.split())
 
     shown = run(*pipeprof, "confirm", "--rerun", "1", "--allow", "reorders", "--yes", cwd=tmp_path)
 

@@ -217,6 +217,21 @@ def test_buckets_take_the_place_of_a_padded_batch():
     assert sorted(number for _, ids in batches for number in ids) == list(range(40))
 
 
+def test_a_prefetch_behind_buckets_stays():
+    def build():
+        return tf.data.Dataset.range(40).map(lambda x: tf.ones([x % 2 * 8 + 1])).padded_batch(4)
+
+    program = Program(build, Change(kind="prefetch"), "_PaddedBatchDataset")
+    buckets = Change(kind="bucket", params={"boundaries": "9"})
+    first = replace(program._plan.changes[0], id="other", change=buckets)
+    program._plan = replace(program._plan, changes=(*program._plan.changes, first))
+
+    ops = ops_of(program.with_change())
+
+    assert {"GroupByWindowDataset", "PrefetchDataset"} <= set(ops)
+    assert "PaddedBatchDatasetV2" not in ops
+
+
 def test_buckets_that_were_not_measured_leave_the_padded_batch():
     program = Program(
         lambda: tf.data.Dataset.range(9).map(lambda x: tf.ones([x])).padded_batch(2),

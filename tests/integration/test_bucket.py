@@ -10,9 +10,10 @@ import pytest
 
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET, measure_buckets, with_single_rows
-from pipeprof.advise.comparing import compare_change
+from pipeprof.advise.comparing import compare_change, why_untimed
 from pipeprof.advise.graph import nodes_by_name, rename_edited
 from pipeprof.advise.replayable import Replayable
+from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.errors import TrialError
 from pipeprof.model.diagnosis import Safety
 from pipeprof.model.profile import Change, ElementsState
@@ -126,6 +127,22 @@ def test_where_buckets_give_nothing_it_says_why(make, reason):
 
     with pytest.raises(TrialError, match=reason):
         measure_buckets(original, names, STAGE, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "why"),
+    [
+        ("one tensor", ElementsState.REORDERED, "pipeprof confirm --rerun 3 --allow reorders runs your script with it"),
+        ("python", ElementsState.REORDERED, "a stage calls Python, so that it is not made in the running script"),
+        ("one tensor", ElementsState.UNCHECKED, "its rows were not proven to stay the same"),
+    ],
+)
+def test_it_says_where_its_gain_can_be_seen(name, found, why):
+    written = DatasetRegistry().read_tree(PIPELINES[name]()).stages
+    view = SimpleNamespace(stages=[SimpleNamespace(id=item.id, written=item, stage=item) for item in written])
+    item = SimpleNamespace(change=Change(kind=BUCKET), stage_id=written[-1].id)
+
+    assert why in why_untimed(item, view, found)
 
 
 def test_an_epoch_of_few_batches_is_too_short_for_buckets():

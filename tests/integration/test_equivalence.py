@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from pipeprof.advise import equivalence
+from pipeprof.advise import equivalence, freshness
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.equivalence import compare
@@ -407,7 +407,7 @@ def test_a_cache_that_freezes_seeded_draws_is_different_though_new_iterators_rep
 
 def test_randomness_whose_freshness_was_not_compared_is_unchecked(monkeypatch):
     monkeypatch.setattr(equivalence, "_COMPARISON_SHARE", 1.0)
-    monkeypatch.setattr(equivalence, "_freshness", lambda *_args, **_settings: None)
+    monkeypatch.setattr(freshness, "_freshness", lambda *_args, **_settings: None)
     pair = _parallel(tf.data.Dataset.range(30).map(lambda item: tf.cast(item, tf.float32) + tf.random.uniform([])))
 
     result = _compare(*pair)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from pipeprof.advise.changes import find_change
-from pipeprof.advise.equivalence import Equivalence, Leeway, compare
+from pipeprof.advise.equivalence import compare
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.sides import Equivalence, Leeway
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.errors import TrialError
 from pipeprof.model.profile import ElementsState

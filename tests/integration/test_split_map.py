@@ -10,10 +10,11 @@ import pytest
 
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.split_map import SPLIT, fixed_source
-from pipeprof.advise.equivalence import Leeway, compare
+from pipeprof.advise.equivalence import compare
 from pipeprof.advise.graph import all_nodes, nodes_by_name
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.sides import Leeway
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.errors import TrialError
 from pipeprof.model.profile import ElementsState

@@ -47,6 +47,15 @@ def test_a_confirmed_change_is_planned_with_everything_above_it(profile: Profile
     assert slow.site[1:] == (4, 10, 4, 30)
 
 
+def test_what_cannot_be_applied_is_left_and_told(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "why_not_here", lambda kind: "it cannot be" if kind == "parallel_calls" else "")
+
+    with pytest.raises(UserError, match=r"nothing of .* can be applied to a running program") as caught:
+        planning.plan_changes(profile, ("train.py",))
+    assert str(caught.value.hint).startswith("not applied: Run the calls of map")
+    assert str(caught.value.hint).endswith("(train.py:4): it cannot be")
+
+
 def test_the_ceiling_is_one_batch_in_the_place_of_the_whole_input(profile: Profile) -> None:
     plan = planning.plan_ceiling(profile)
 

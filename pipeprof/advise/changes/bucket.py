@@ -14,7 +14,8 @@ from pipeprof.advise.changes.base import Params, find_node
 from pipeprof.advise.changes.cache import elements_per_epoch
 from pipeprof.advise.changes.python_stage import cut_at
 from pipeprof.advise.replayable import Replayable, python_datasets
-from pipeprof.advise.row_lengths import Component, component_of, length_of, read_lengths
+from pipeprof.advise.row_lengths import FEWEST_BATCHES, MOST_ROWS, Component, component_of, length_of, read_lengths
+from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
 from pipeprof.analysis.padding import MOST_BUCKETS, choose_boundaries, padding_share
 from pipeprof.errors import TrialError
@@ -48,7 +49,8 @@ class Bucket:
         now, then = params.get("padding_now"), params.get("padding_then")
         caution = "rows meet others in a batch, in another order, a few batches more are short, and len() of it is not known"
         if isinstance(now, float) and isinstance(then, float):
-            caution = f"of batches of your rows {percent(now)} is padding, of these buckets {percent(then)}; {caution}"
+            read = f"{params.get('rows'):,} rows read" if isinstance(params.get("rows"), int) else "of the rows read"
+            caution = f"{percent(now)} of {params.get('path')} is padding, in these buckets {percent(then)} ({read}); {caution}"
         return Safety.REORDERS, caution
 
     def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
@@ -162,8 +164,13 @@ def measure_buckets(
         raise TrialError(f"an epoch of {batches:.0f} batches is too short for buckets, each of which can end with a short one")
     graph = replayable.copy_graph()
     node, padded = _find_batch(replayable, graph, find_node(graph, node_names, stage_id))
-    rows = cut_at(replayable, graphs.node_name(node.input[0]), padded.spec)
-    lengths = read_lengths(rows, padded.component, padded.batch, _READ_S)
+    source, wanted = graphs.node_name(node.input[0]), max(MOST_ROWS, FEWEST_BATCHES * padded.batch)
+    few = limit_records(graph, graph, wanted // padded.batch)  # no shuffle's buffer has to be filled for more
+    short = replayable if few is None else replayable.with_graph(few[0])
+    try:
+        lengths = read_lengths(cut_at(short, source, padded.spec), padded.component, padded.batch, _READ_S)
+    except TrialError:  # a stage leaves many of them out
+        lengths = read_lengths(cut_at(replayable, source, padded.spec), padded.component, padded.batch, _READ_S)
     boundaries = choose_boundaries(lengths, padded.batch, most)
     if not boundaries:
         raise TrialError(f"no buckets leave less padding: the rows that meet are of about one length ({len(lengths):,} read)")

@@ -78,7 +78,8 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
 def _refuse_shapes(call: cst.Call) -> None:
     """Refuse shapes that the new method does not read as the old one does: it takes lists of sizes and None only."""
     index = given_argument(call, "padded_shapes", 1)
-    if index is not None and not _are_shapes(call.args[index].value):
+    shapes = None if index is None else call.args[index].value
+    if shapes is not None and not _is_none(shapes) and not _are_shapes(shapes):
         raise RefusalError("padded_shapes is not written in lists of sizes and None, as buckets need it")
 
 
@@ -90,7 +91,11 @@ def _are_shapes(expression: cst.BaseExpression) -> bool:
     if not isinstance(expression, cst.List):
         return False
     sizes = [element.value for element in expression.elements]
-    return all(isinstance(size, cst.Integer) or (isinstance(size, cst.Name) and size.value == "None") for size in sizes)
+    return all(isinstance(size, cst.Integer) or _is_none(size) for size in sizes)
+
+
+def _is_none(expression: cst.BaseExpression) -> bool:
+    return isinstance(expression, cst.Name) and expression.value == "None"
 
 
 def _joint(document: Document, argument: cst.Arg) -> str:

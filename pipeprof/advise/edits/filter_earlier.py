@@ -43,7 +43,9 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
         raise RefusalError(f"the function of {described(mapped)} would stand twice, and has no name")
     if not _is_name(predicate) and not isinstance(predicate, cst.Lambda):
         raise RefusalError(f"the predicate of {described(kept)} is neither a name nor a lambda")
-    if any(_is_private(node) for call in calls for node in document.nodes(cst.Name) if call in document.ancestors(node)):
+    given = {argument for call in calls for argument in call.args}
+    names = (node for node in document.nodes(cst.Name) if _is_private(node))
+    if any(not given.isdisjoint(document.ancestors(node)) for node in names):
         raise RefusalError("AutoGraph does not follow private names (two underscores) into a lambda")
     if isinstance(document.scope(kept), ClassScope):
         raise RefusalError("in the body of a class a lambda does not see its names")

@@ -9,6 +9,7 @@ import pytest
 
 from pipeprof.advise import patches
 from pipeprof.advise.patches import patch_for
+from pipeprof.advise.recommend import shown_by_script
 from pipeprof.advise.source_edit import Patch
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.model.diagnosis import Recommendation, Safety, Trial
@@ -20,15 +21,18 @@ MADE = Patch(diff="+")
 
 def change(name: str, *beneath: str) -> Recommendation:
     trial = Trial(state=TrialState.CONFIRMED, on_top_of=beneath)
-    return Recommendation(id=name, findings=(), change=Change(kind="cache"), title=name, safety=Safety.SAFE, trial=trial)
+    return Recommendation(
+        id=name, findings=(), change=Change(kind="cache"), title=name, safety=Safety.SAFE, trial=trial, accepted=True
+    )
 
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of changes that no patch can hold."""
     names: set[str] = set()
+    refusal = Patch(diff=None, reason="no")
     monkeypatch.setattr(
-        patches, "patch_for", lambda items, _analysis: Patch(diff=None) if any(item.id in names for item in items) else MADE
+        patches, "patch_for", lambda items, _analysis: refusal if any(item.id in names for item in items) else MADE
     )
     return names
 
@@ -37,28 +41,48 @@ def test_what_cannot_be_written_is_left_and_with_it_what_was_proven_on_top_of_it
     refused.add("b")
     found = [change("d", "a", "b"), change("a"), change("b", "a"), change("c", "a")]
 
-    assert [item.id for item in patches._able(found, [], Scene().analysis())] == ["a", "c"]
+    able, left = patches._able(found, [], Scene().analysis())
+
+    assert [item.id for item in able] == ["a", "c"]
+    assert [(item.change.id, item.reason) for item in left] == [("b", "no"), ("d", "it was confirmed on top of: b")]
 
 
 def test_what_was_proven_on_top_of_a_change_without_a_patch_is_left(refused: set[str]) -> None:
     assert refused == set()
     found = [change("a"), change("c", "split")]
 
-    assert [item.id for item in patches._able(found, [change("split")], Scene().analysis())] == ["a"]
+    able, left = patches._able(found, [patches.Left(change("split"), "")], Scene().analysis())
+
+    assert [item.id for item in able] == ["a"]
+    assert [item.reason for item in left] == ["it was confirmed on top of: split"]
 
 
-@pytest.mark.parametrize(("state", "ids"), [(TrialState.CONFIRMED, {"x", "y"}), (TrialState.NO_DIFFERENCE, set())])
-def test_the_script_itself_can_show_what_a_change_gives(state: TrialState, ids: set[str]) -> None:
-    record = TrialRecord(
-        id="rerun-1",
-        pipeline_id="p0",
-        stage_id="",
-        change=Change(kind="rerun"),
-        state=state,
-        rerun=RerunFacts(changes=("x", "y")),
+def test_what_was_not_tried_does_not_displace_what_was_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        patches, "patch_for", lambda items, _analysis: MADE if len(items) < 3 else Patch(diff=None, reason="no")
     )
+    untried = replace(change("u"), accepted=False)
 
-    assert patches._shown_by_script(replace(Scene().profile(), trials=(record,))) == ids
+    able, _ = patches._able([untried, change("b", "a"), change("a")], [], Scene().analysis())
+
+    assert [item.id for item in able] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("states", "ids"),
+    [
+        ([TrialState.CONFIRMED], {"x", "y"}),
+        ([TrialState.NO_DIFFERENCE], set()),
+        ([TrialState.CONFIRMED, TrialState.WORSE], set()),
+        ([TrialState.WORSE, TrialState.CONFIRMED], {"x", "y"}),
+    ],
+)
+def test_the_script_itself_can_show_what_a_change_gives_when_it_was_last_run(states: list[TrialState], ids: set[str]) -> None:
+    facts = RerunFacts(changes=("x", "y"))
+    plain = TrialRecord(id="r", pipeline_id="p0", stage_id="", change=Change(kind="rerun"), state=states[0], rerun=facts)
+
+    assert shown_by_script([replace(plain, state=state) for state in states]) == ids
+    assert shown_by_script([replace(plain, rerun=replace(facts, ceiling=True))]) == set()
 
 
 DECODE = StageFunction(name="decode", op_types=("DecodeJpeg",), op_count=1, gives_tuple=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeprof.advise.equivalence import Equivalence
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.search import Search
+from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.trial import TrialOutcome
 from pipeprof.model.diagnosis import Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState

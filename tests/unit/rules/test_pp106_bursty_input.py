@@ -103,6 +103,11 @@ def test_waits_just_over_the_threshold_are_told_and_just_under_are_not(long: int
     assert bool(check(bursty(long=long))) is fires  # 0.88 s and 0.59 s of 12.9 s and 12.6 s: 6.8 % and 4.7 %
 
 
+@pytest.mark.parametrize(("long_s", "fires"), [(0.022, True), (0.017, False)])
+def test_long_waits_shorter_than_a_step_are_what_waiting_for_a_core_looks_like(long_s: float, fires: bool) -> None:
+    assert bool(check(bursty(long=140, long_s=long_s))) is fires  # steps of 20 ms; 21 % and 17 % of the loop
+
+
 @pytest.mark.parametrize(("long", "fires"), [(149, True), (151, False)])
 def test_waits_in_a_quarter_of_the_steps_are_not_rare(long: int, fires: bool) -> None:
     assert bool(check(bursty(long=long))) is fires

@@ -12,6 +12,13 @@ def test_the_filter_comes_first(workplace, before, after):
     workplace.check(before, after, "filter_earlier", **SEVERAL)
 
 
+def test_a_private_source_is_no_hindrance(workplace):
+    before = "def f(self):\n    return self.__src().map(decode)§.filter(keep)¤\n"
+    after = "def f(self):\n    return self.__src().filter(lambda *row: keep(*decode(*row))).map(decode)\n"
+
+    workplace.check(before, after, "filter_earlier", **SEVERAL)
+
+
 def test_one_value_is_handed_on_as_it_is(workplace):
     before = "ds = src.map(decode)§.filter(lambda row: row['label'] == 3)¤\n"
     after = "ds = src.filter(lambda *row_2: (lambda row: row['label'] == 3)(decode(*row_2))).map(decode)\n"
