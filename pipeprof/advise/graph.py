@@ -144,6 +144,19 @@ def add_node(graph: Any, op: str, inputs: Iterable[str] = ()) -> Any:
     return node
 
 
+def append_stage(graph: Any, op: str, inputs: Iterable[str] = ()) -> Any:
+    """Put a stage that hands elements on behind the last one, and return its node; ``inputs`` are its others.
+
+    Raises:
+        TrialError: the last node does not say what its elements are.
+    """
+    last = output_name(graph)
+    node = add_node(graph, op, [last, *inputs])
+    copy_element_types(graph, last, node)
+    redirect(graph, last, node.name, keep=[node.name])
+    return node
+
+
 def add_copy(graph: Any, node: Any) -> Any:
     """Append a copy of a node under a name of its own, and return it; nothing reads it yet."""
     copy = add_node(graph, node.op)

@@ -49,4 +49,4 @@ def _quantiles(lengths: Sequence[int], buckets: int) -> tuple[int, ...]:
     """Return the lengths that part rows into buckets of about equally many."""
     ordered = sorted(lengths)
     found = {ordered[len(ordered) * index // buckets] for index in range(1, buckets)} if ordered else set()
-    return tuple(sorted(found - {min(found)} if found and min(found) <= ordered[0] else found))
+    return tuple(sorted(length for length in found if length > ordered[0]))  # no bucket is empty

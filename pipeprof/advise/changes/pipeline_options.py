@@ -24,11 +24,7 @@ def with_option(replayable: Replayable, kind: str, params: Params) -> Replayable
         TrialError: a parameter is missing or out of range.
     """
     graph = replayable.copy_graph()
-    last = graphs.output_name(graph)
-    node = graphs.add_node(graph, "OptionsDataset", [last])
-    node.attr["serialized_options"].s = serialized_option(kind, params)
-    graphs.copy_element_types(graph, last, node)
-    graphs.redirect(graph, last, node.name, keep=[node.name])
+    graphs.append_stage(graph, "OptionsDataset").attr["serialized_options"].s = serialized_option(kind, params)
     return replayable.with_graph(graph)
 
 

@@ -46,15 +46,12 @@ class Prefetch:
         import tensorflow as tf
 
         graph = replayable.copy_graph()
-        last = graphs.output_name(graph)
         if _last_working_node(graph).op == "PrefetchDataset":
             raise TrialError("the pipeline already ends with a prefetch")
-        node = graphs.add_node(graph, "PrefetchDataset", [last, graphs.add_constant(graph, AUTOTUNE, tf.int64)])
+        node = graphs.append_stage(graph, "PrefetchDataset", [graphs.add_constant(graph, AUTOTUNE, tf.int64)])
         node.attr["slack_period"].i = 0
         node.attr["legacy_autotune"].b = True
         node.attr["buffer_size_min"].i = 0
-        graphs.copy_element_types(graph, last, node)
-        graphs.redirect(graph, last, node.name, keep=[node.name])
         return replayable.with_graph(graph)
 
 

@@ -48,8 +48,5 @@ class RepeatOnce:
         if int(replayable.load().cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise TrialError("the pipeline already never ends: one iterator serves all epochs")
         graph = replayable.copy_graph()
-        last = graphs.output_name(graph)
-        node = graphs.add_node(graph, "RepeatDataset", [last, graphs.add_constant(graph, _WITHOUT_END, tf.int64)])
-        graphs.copy_element_types(graph, last, node)
-        graphs.redirect(graph, last, node.name, keep=[node.name])
+        graphs.append_stage(graph, "RepeatDataset", [graphs.add_constant(graph, _WITHOUT_END, tf.int64)])
         return replayable.with_graph(graph)

@@ -33,6 +33,19 @@ def given_argument(call: cst.Call, name: str, position: int) -> int | None:
     return None
 
 
+def required_argument(document: Document, call: cst.Call, name: str, position: int = 0) -> cst.Arg:
+    """Return the argument that is given under this name or at this position.
+
+    Raises:
+        RefusalError: there is none, or it cannot be seen.
+    """
+    require_visible_arguments(document, call, name)
+    index = given_argument(call, name, position)
+    if index is None:
+        raise RefusalError(f"{described(call)} has no {name}")
+    return call.args[index]
+
+
 def added_argument(document: Document, call: cst.Call, argument: str) -> tuple[Splice, ...]:
     """Return the splices that add an argument behind the last one: on its own line where the last one has its own."""
     last = call.args[-1]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import libcst as cst
 
-from pipeprof.advise.edits.arguments import given_argument, require_visible_arguments
+from pipeprof.advise.edits.arguments import given_argument, required_argument
 from pipeprof.advise.edits.chains import described, method
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.names import Place, spelling
@@ -41,10 +41,7 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
         raise RefusalError(f"{described(call)} already makes buckets")
     if method(call) != _PADDED or not isinstance(call.func, cst.Attribute):
         raise RefusalError(f"{described(call)} is not a .{_PADDED}(...) of a dataset")
-    require_visible_arguments(document, call, _SIZE)
-    index = given_argument(call, _SIZE, 0)
-    if index is None:
-        raise RefusalError(f"{described(call)} has no {_SIZE}")
+    size = required_argument(document, call, _SIZE)
     _refuse_shapes(call)
     shape = spelling(document, _SHAPE, Place.of(document, call))
     if shape is None:
@@ -53,7 +50,6 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
     written = path.replace("row", row, 1)
     length = f"lambda {'*' if unpacks else ''}{row}: {shape}({written})[0]"
     limits = ", ".join(boundaries.split())
-    size = call.args[index]
     count = len(boundaries.split()) + 1
     made = [f"element_length_func={length}", f"bucket_boundaries=[{limits}]"]
     made.append(f"bucket_batch_sizes=[{document.code(size.value)}] * {count}")

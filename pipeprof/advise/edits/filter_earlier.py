@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import libcst as cst
 from libcst.metadata import ClassScope
 
-from pipeprof.advise.edits.arguments import given_argument, require_visible_arguments
+from pipeprof.advise.edits.arguments import required_argument
 from pipeprof.advise.edits.chains import described
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.exchange import exchange
@@ -38,7 +38,8 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
     if not isinstance(unpacks, bool):
         raise RefusalError("whether the map gives one value or several was not recorded")
     mapped, kept = calls
-    function, predicate = _argument(document, mapped, _FUNCTION), _argument(document, kept, _PREDICATE)
+    function = required_argument(document, mapped, _FUNCTION).value
+    predicate = required_argument(document, kept, _PREDICATE).value
     if not _is_name(function):
         raise RefusalError(f"the function of {described(mapped)} would stand twice, and has no name")
     if not _is_name(predicate) and not isinstance(predicate, cst.Lambda):
@@ -77,14 +78,6 @@ def _is_name(expression: cst.BaseExpression) -> bool:
 
 def _is_private(name: cst.Name) -> bool:
     return name.value.startswith("__") and not name.value.endswith("__")
-
-
-def _argument(document: Document, call: cst.Call, name: str) -> cst.BaseExpression:
-    require_visible_arguments(document, call, name)
-    index = given_argument(call, name, 0)
-    if index is None:
-        raise RefusalError(f"{described(call)} has no {name}")
-    return call.args[index].value
 
 
 def _compose(mapped: ast.Call, kept: ast.Call, row: str, star: str) -> None:
