@@ -17,12 +17,9 @@ from typing import Any  # protocol buffers of TensorFlow carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.neutralise import is_random
 from pipeprof.advise.reset import seed_states
-from pipeprof.capture.functions import READS_STATE
+from pipeprof.capture.functions import CHANGING, SETTLED_STATE
 from pipeprof.errors import TrialError
 
-_SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
-# Not stateful to TensorFlow, and yet other at the next call, where the program changes what they read meanwhile.
-_CHANGING = READS_STATE | {"LookupTableFind", "LookupTableFindV2"}
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
 _SECOND = "_second_"
 _NO_WORK = frozenset({"Identity", "NoOp"})
@@ -295,8 +292,8 @@ def _may_differ(node: Any) -> bool:
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(node.op)
-    is_stateful = definition is None or (bool(definition.is_stateful) and node.op not in _SETTLED_STATE)
-    return is_stateful or is_random(node.op) or node.op in _CHANGING
+    is_stateful = definition is None or (bool(definition.is_stateful) and node.op not in SETTLED_STATE)
+    return is_stateful or is_random(node.op) or node.op in CHANGING
 
 
 def _size(dtype: int) -> int:

@@ -14,11 +14,13 @@ from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
 from pipeprof.advise.changes.parse_batch import PARSE
+from pipeprof.advise.changes.split_map import SPLIT
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend, shown_by_script
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
-from pipeprof.analysis.stage_graph import neighbours
+from pipeprof.analysis.before_draws import share_before_draws
+from pipeprof.analysis.stage_graph import neighbours, upstream
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Recommendation, Safety
@@ -28,7 +30,13 @@ _NO_SITE = "The line that makes this stage is not known: the pipeline was built 
 _NO_PARSER = "Which call of parse_single_example it is is not known: make it parse_example, and put the batch before the map."
 _NO_PAIR = "The two stages that would change places do not follow each other directly."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
+_NO_DRAW = "The line that first draws is not known: its function is a lambda or a method, or not in a file of yours."
+_ELSEWHERE = "Its function is defined in another file, {file}: cut it there, and put cache() between its parts."
+_SEEDED = "It sets seeds, and each part would draw other numbers: pipeprof run --apply keeps them as they are."
+_DRAWN_EARLY = "Most of what could be kept ({ops}) stands behind the first draw in its function: move it up."
+_SHUFFLED = "A shuffle stands further up, and must come behind the cache: it is yours to move."
 _TWICE = "The predicate would run all of the map's {ops}, too: write it with what the map reads, and put filter() before it."
+_LATE_SHARE = 0.2  # of what could be kept may stand behind the first draw
 
 
 class _NoEditError(Exception):
@@ -162,7 +170,42 @@ def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
         edits.append(Edit(change=Change(kind="parse_together"), sites=(parse,)))
     if change.kind == FILTER:
         change = replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
+    if change.kind == SPLIT:
+        return [_split(item, view, sites)]
     return [*edits, Edit(change=change, sites=sites)]
+
+
+def _split(item: Recommendation, view: PipelineView, sites: tuple[CallSite, ...]) -> Edit:
+    """Return the edit that cuts a map's function where it first draws.
+
+    Raises:
+        _NoEditError: where that is is not known, or the trial's cut is another.
+    """
+    stage = view.stage(item.stage_id or "")
+    function = stage.written.function if stage.written is not None else None
+    draw = function.first_draw if function is not None else None
+    if function is None or draw is None:
+        raise _NoEditError(_NO_DRAW)
+    if draw.file != sites[-1].file:
+        raise _NoEditError(_ELSEWHERE.format(file=Path(draw.file).name))
+    if function.has_op_seed:
+        raise _NoEditError(_SEEDED)
+    late = sorted((one for one in stage.stage.ops if one.op in draw.behind), key=lambda one: -one.share)
+    if sum(one.share for one in late) > _LATE_SHARE * share_before_draws(stage):
+        raise _NoEditError(_DRAWN_EARLY.format(ops=", ".join(one.op for one in late[:2])))
+    lines = (draw.defined, draw.line)
+    shuffles = [one for one in upstream(view, stage.id) if one.stage.op == "shuffle" and _reshuffles(one)]
+    if not shuffles:
+        return Edit(change=item.change, sites=sites, lines=lines)
+    pair = neighbours(view, stage.id, first="shuffle")
+    if pair is None or len(shuffles) > 1 or pair[0].stage.call_site is None:
+        raise _NoEditError(_SHUFFLED)
+    change = replace(item.change, kind="split_shuffled_map")
+    return Edit(change=change, sites=(pair[0].stage.call_site, *sites), lines=lines)
+
+
+def _reshuffles(shuffle: StageView) -> bool:
+    return shuffle.written is None or shuffle.written.arguments.get("reshuffle_each_iteration") is not False
 
 
 def _seen_by_filter(item: Recommendation, view: PipelineView) -> StageFunction:

@@ -85,12 +85,12 @@ NO_EDIT = {
     "cast_later": "The cast leaves one of your functions and comes in another, or in the model.",
     "fuse_decode_crop": "The window is written where your function decodes.",
     "repeat_once": "Your loop over epochs must then count their steps: it is yours to write.",
-    "split_map": "How your function is cut is yours to write; once it is confirmed, pipeprof run --apply does it.",
 }  # kinds that can be tried, but not written as source
+TRIED_LATE = frozenset({*NO_EDIT, "split_map"})  # no patch, or often none: nothing is proven on top of these
 UNTIMED = frozenset({BUCKET})
 """Kinds whose elements can be compared, but whose gain is in the model's step, which a replay repeats as it was."""
 _SHOWN = "your script was faster with it, run again: pipeprof fix --allow reorders writes it"
-SKETCHED = frozenset({*NO_EDIT, BUCKET, "filter_earlier"})  # the last two for where no patch of them can be made
+SKETCHED = frozenset({*NO_EDIT, BUCKET, "filter_earlier", "split_map"})  # the last three for where no patch can be made
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
 

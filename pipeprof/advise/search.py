@@ -24,7 +24,7 @@ from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
-from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, TRIED_LATE, UNTIMED, recommend
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sides import Equivalence
@@ -230,8 +230,8 @@ class Search:
         while True:
             judged = replace(analysis, profile=self._profile)  # what a trial disproved is not recommended again
             waiting = [item for item in self._recommendations(judged) if item.id not in tried]
-            # what a patch holds is not proven on top of what none can; what is not timed uses what is left
-            waiting.sort(key=lambda item: (item.change.kind in UNTIMED, item.change.kind in NO_EDIT))
+            # what a patch holds is not proven on top of what none may hold; what is not timed uses what is left
+            waiting.sort(key=lambda item: (item.change.kind in UNTIMED, item.change.kind in TRIED_LATE))
             if not waiting:
                 return
             item = waiting[0]

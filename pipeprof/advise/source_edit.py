@@ -39,6 +39,8 @@ SITES_PER_EDIT = {
     "limit_memory": 1,
     "parse_together": 1,  # the other half of parse_batch
     **_SWAPS,
+    "split_map": 1,
+    "split_shuffled_map": 2,  # split_map of a map that a shuffle stands before
 }
 """Kinds of change that can be written as source, in the order in which they are made, and the calls each needs."""
 
@@ -53,11 +55,13 @@ class Edit:
     ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``parallel_inside``: the call inside its function;
     ``prefetch`` and options: the call of the pipeline's last stage; those that change places: the two calls as they stand. The
     params of the change are those of its kind (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``;
-    ``private_threadpool_size``; ``cycle_length``; ``ram_budget``; ``unpacks``).
+    ``private_threadpool_size``; ``cycle_length``; ``ram_budget``; ``unpacks``). ``split_map``: the map's call, or the shuffle's
+    and the map's, and the lines of the function's def and of its first draw.
     """
 
     change: Change
     sites: tuple[CallSite, ...]
+    lines: tuple[int, ...] = ()  # of the same file that the edit concerns besides
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +89,7 @@ class _Pending:
 
     edit: Edit
     spans: list[tuple[int, int]]  # of its calls in the text as it is now
+    lines: list[int]  # where its lines start
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +129,7 @@ def plan_edit(edits: Sequence[Edit], sources: Mapping[str, SourceFile], *, root:
 
 def _key(edit: Edit) -> tuple[object, ...]:
     params = tuple(sorted(edit.change.params.items(), key=str))
-    return edit.change.kind, params, tuple(_range(site) for site in edit.sites)
+    return edit.change.kind, params, edit.lines, tuple(_range(site) for site in edit.sites)
 
 
 def _range(site: CallSite) -> tuple[object, ...]:
@@ -170,7 +175,7 @@ def _edit_file(path: str, edits: Sequence[Edit], source: SourceFile | None, base
         raise _PlacedRefusalError(f"{_shown(path, base)}: {refusal}.") from None
     lines, order = LineTable(text), list(SITES_PER_EDIT)
     ordered = sorted(edits, key=lambda item: order.index(item.change.kind))
-    pending = [_Pending(edit, _spans(edit, lines, base)) for edit in ordered]
+    pending = [_Pending(edit, _spans(edit, lines, base), _line_starts(edit, lines, base)) for edit in ordered]
     new = text
     for number, item in enumerate(pending):
         new = _make(new, item, pending[number + 1 :], encoding, base)
@@ -220,13 +225,20 @@ def _spans(edit: Edit, lines: LineTable, base: Path) -> list[tuple[int, int]]:
     return spans
 
 
+def _line_starts(edit: Edit, lines: LineTable, base: Path) -> list[int]:
+    starts = [lines.offset(line, 0) for line in edit.lines]
+    if None in starts:
+        raise _PlacedRefusalError(f"{_place(edit.sites[0], base)}: a recorded line is not in the file.")
+    return [start for start in starts if start is not None]
+
+
 def _make(text: str, item: _Pending, later: Sequence[_Pending], encoding: Encoding, base: Path) -> str:
     """Return the text with one edit made and proven, and move the calls of the edits that follow."""
     from pipeprof.advise.edits.document import Document
     from pipeprof.advise.edits.verify import check_rewrite
 
     try:
-        rewrite = _rewrite(Document(text, item.spans), item)
+        rewrite = _rewrite(Document(text, [*item.spans, *((start, start) for start in item.lines)]), item)
         new = apply_splices(text, rewrite.splices)
         check_rewrite(text, rewrite, new, encoding)
     except RefusalError as refusal:
@@ -241,6 +253,10 @@ def _make(text: str, item: _Pending, later: Sequence[_Pending], encoding: Encodi
                 raise _overlap(item.edit, other.edit, base)
             moved.append((start, end))
         other.spans = moved
+        starts = [moved_start(start, rewrite.splices) for start in other.lines]
+        if None in starts:
+            raise _overlap(item.edit, other.edit, base)
+        other.lines = [start for start in starts if start is not None]
     return new
 
 
@@ -248,7 +264,8 @@ def _rewrite(document: Document, item: _Pending) -> Rewrite:
     kind = item.edit.change.kind
     editor = importlib.import_module(f"pipeprof.advise.edits.{kind}")  # one of SITES_PER_EDIT
     rewrite: Callable[[Document, Sequence[cst.Call], Mapping[str, object]], Rewrite] = editor.rewrite
-    return rewrite(document, [document.call(start, end) for start, end in item.spans], item.edit.change.params)
+    params = {**item.edit.change.params, **({"lines": tuple(item.lines)} if item.lines else {})}
+    return rewrite(document, [document.call(start, end) for start, end in item.spans], params)
 
 
 def _patch(files: Sequence[_EditedFile], base: Path) -> Patch:

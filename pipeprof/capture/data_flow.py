@@ -59,15 +59,11 @@ def follow(graph: Any, draws: frozenset[str] = frozenset()) -> DataFlow:  # Any:
 
 def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str, Any]:
     """Return which ops hang on the arguments alone, and the bytes of what they hand on to those that do not."""
-    drawn: set[str] = set()
-    operations = graph.get_operations()
-    calls_drawing = any(node.op in draws for function in graph.as_graph_def().library.function for node in function.node_def)
-    for op in operations:
-        if op.type in draws or (calls_drawing and _calls(op)) or any(tensor.name in drawn for tensor in op.inputs):
-            drawn.update(tensor.name for tensor in op.outputs)
-    if not drawn:
+    seeds, drawn = drawing(graph, draws)
+    if not seeds:
         return {}
-    settled = [op for op in operations if op.outputs and op.outputs[0].name in depending and op.outputs[0].name not in drawn]
+    operations = graph.get_operations()
+    settled = _settled_ops(operations, depending, drawn)
     unsettled = {op.type for op in operations if any(tensor.name in drawn for tensor in op.outputs)}
     ends = {id(tensor) for tensor in graph.outputs}
     handed = [
@@ -82,6 +78,31 @@ def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str
         "before_draws": tuple(sorted({op.type for op in settled} - unsettled - _SAME - {"Placeholder"})),
         "drawn_from_bytes": sum(known) if handed and len(known) == len(sizes) else None,
     }
+
+
+def settled_ops(graph: Any, draws: frozenset[str]) -> list[Any]:
+    """Return the ops that hang on the function's arguments and on no draw, in the order in which they were made."""
+    captured = {id(inner) for _, inner in getattr(graph, "captures", ())}
+    arguments = [tensor.name for tensor in graph.inputs if id(tensor) not in captured]
+    return _settled_ops(graph.get_operations(), _after(graph, arguments), drawing(graph, draws)[1])
+
+
+def _settled_ops(operations: list[Any], depending: set[str], drawn: set[str]) -> list[Any]:
+    return [op for op in operations if op.outputs and op.outputs[0].name in depending and op.outputs[0].name not in drawn]
+
+
+def drawing(graph: Any, draws: frozenset[str]) -> tuple[list[Any], set[str]]:
+    """Return the ops that draw, those that call a function which draws among them, and the names of all that hangs on them."""
+    seeds: list[Any] = []
+    drawn: set[str] = set()
+    calls_drawing = any(node.op in draws for function in graph.as_graph_def().library.function for node in function.node_def)
+    for op in graph.get_operations():
+        is_seed = op.type in draws or (calls_drawing and _calls(op))
+        if is_seed:
+            seeds.append(op)
+        if is_seed or any(tensor.name in drawn for tensor in op.inputs):
+            drawn.update(tensor.name for tensor in op.outputs)
+    return seeds, drawn
 
 
 def _calls(op: Any) -> bool:

@@ -13,9 +13,10 @@ from typing import Any
 
 from pipeprof.capture.call_sites import call_on_line, kind_of_file
 from pipeprof.capture.data_flow import DataFlow, follow
+from pipeprof.capture.draw_line import first_draw
 from pipeprof.capture.draws import single_draws
 from pipeprof.capture.elementwise import why_not_elementwise
-from pipeprof.model.profile import CallSite, StageFunction
+from pipeprof.model.profile import CallSite, FirstDraw, StageFunction
 
 _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
 _LOOKED_UP = 300  # ops of a function whose lines are looked up
@@ -52,6 +53,10 @@ _RANDOM_OPS = frozenset(
     }
 )
 READS_STATE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"})  # what they give may change
+SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
+# Other at the next call, perhaps, where the program changes what they read meanwhile; the last not stateful to TensorFlow.
+CHANGING = READS_STATE | {"LookupTableFind", "LookupTableFindV2"}
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "If", "While", "Case"})  # what they call says more
 _ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter")
 # Stateful by TensorFlow's registry, and yet no reason for it to run a map one call at a time.
 _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})
@@ -86,6 +91,7 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
         inner_map=_call_of(wrappers, types, ("MapDataset", "map"), site),
         op_lines=_op_lines(wrappers),
         not_elementwise=_why_not_elementwise(wrappers[0].function.graph) if len(wrappers) == 1 else None,
+        first_draw=_first_draw(wrappers, types) if drawn else None,
         gives_tuple=type(dataset.element_spec) is tuple,
         **({} if flow is None else asdict(flow)),
     )
@@ -136,6 +142,24 @@ def _single_draws(wrappers: Sequence[Any], drawn: Sequence[str]) -> tuple[str, .
         return single_draws(wrappers[0].function.graph, frozenset(drawn)) if len(wrappers) == 1 and drawn else ()
     except Exception:  # noqa: BLE001 - a graph that this cannot read tells nothing, and nothing of the user's fails for it
         return ()
+
+
+def _first_draw(wrappers: Sequence[Any], types: Sequence[str]) -> FirstDraw | None:
+    """Return where a function first draws: what is stateful counts as drawing, but for what only reads files or checks."""
+    try:
+        return first_draw(wrappers[0], frozenset({*_random(types), *_may_change(types)})) if len(wrappers) == 1 else None
+    except Exception:  # noqa: BLE001 - private to TensorFlow: without it there is no line
+        return None
+
+
+def _may_change(types: Iterable[str]) -> Iterator[str]:
+    from tensorflow.python.framework import op_def_registry
+
+    for name in set(types):
+        definition = op_def_registry.get(name)
+        is_stateful = definition is None or bool(definition.is_stateful)
+        if name in CHANGING or (is_stateful and name not in SETTLED_STATE | _CALLS):
+            yield name
 
 
 def _why_not_elementwise(graph: Any) -> str | None:

@@ -7,10 +7,13 @@ waited for a thread is what is left. Collects only, like the first pass.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from pipeprof.interop.trace_events import Call, Kind, Scan, Track, kind_of
 from pipeprof.interop.xplane import Event, Line, Space
+
+_ONEDNN = re.compile(r"^_Mkl(Native)?(?=[A-Z])")
 
 
 @dataclass(slots=True)
@@ -95,9 +98,14 @@ def _read_thread(line: Line, found: Scan, executions: Executions, kinds: dict[st
         if kind is not Kind.OP:
             _open_execution(event, kind, stack, found, executions)
         elif stack:
-            stack.append(_Open(end_ps, stack[-1].owner, name.rpartition(":")[2], end_ps - start_ps))
+            stack.append(_Open(end_ps, stack[-1].owner, _op_type(name), end_ps - start_ps))
     while stack:
         _close(stack, executions)
+
+
+def _op_type(name: str) -> str:
+    """Return the type of op that the function was traced with: oneDNN's kernel of it has a name of its own."""
+    return _ONEDNN.sub("", name.rpartition(":")[2])
 
 
 def _open_execution(event: Event, kind: Kind, stack: list[_Open], found: Scan, executions: Executions) -> None:

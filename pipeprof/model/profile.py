@@ -140,6 +140,16 @@ class PythonCalls:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FirstDraw:
+    """Where the body of a function first draws at random, or reads what may change between its calls."""
+
+    file: str
+    defined: int  # line of its def
+    line: int
+    behind: tuple[str, ...] = ()  # types of op that hang on its arguments alone, of which one at least stands behind that line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageFunction:
     """What a stage's function is made of, read from its traced graph (nested functions included)."""
 
@@ -165,6 +175,7 @@ class StageFunction:
     after_decode: tuple[str, ...] = ()  # ops that take a picture that it decodes and leave pixels out
     before_draws: tuple[str, ...] = ()  # ops that hang on the arguments alone, every one of their type, where others draw
     drawn_from_bytes: int | None = None  # bytes of what those hand to the rest, where all shapes are known
+    first_draw: FirstDraw | None = None  # None where it draws nothing, or is not written with def in a file of the user's
     gives_tuple: bool | None = None  # its result becomes several arguments of the next function; None where not recorded
 
 

@@ -15,7 +15,7 @@ from pipeprof.analysis.bursts import Bursts, find_bursts
 from pipeprof.analysis.cores import delay_behind_others_s
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding, Safety
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cost import is_input_bound, segment_of, segment_s
 from pipeprof.rules.needs import Need
 
@@ -73,6 +73,7 @@ class BurstyInput(Rule[BurstyParameters]):
 
     code = "PP106"
     name = "bursty-input"
+    status = Status.STABLE
     remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.WAITS, Need.COUNTERS, Need.BUFFERS)
     follows_from = ("PP206",)

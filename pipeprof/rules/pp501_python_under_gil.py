@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety
-from pipeprof.rules.base import COST_SHARE, Parameters, Rule, grade, name_stage, parameter, say_wait, weakest
+from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter, say_wait, weakest
 from pipeprof.rules.cost import effective_slots, explained_share, is_input_bound, segment_of
 from pipeprof.rules.generator_overhead import is_mostly_overhead
 from pipeprof.rules.needs import Need
@@ -75,6 +75,7 @@ class PythonUnderGil(Rule[PythonUnderGilParameters]):
 
     code = "PP501"
     name = "python-under-gil"
+    status = Status.STABLE
     remedy_safety = Safety.CHANGES_DATA
     needs = (Need.TRAINING, Need.VERDICT, Need.COUNTERS, Need.PYTHON_CALLS)
     parameters = PythonUnderGilParameters

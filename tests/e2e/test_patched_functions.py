@@ -26,6 +26,23 @@ def run(folder: Path, *command: str) -> str:
     [
         ("parser", "parse_batch", ["    parsed = tf.io.parse_example(record, FEATURES)", "    rows = rows.batch(128)"]),
         ("reader", "parallel_inside", ["    return numbers.map(noisy, num_parallel_calls=tf.data.AUTOTUNE)"]),
+        (
+            "drawer",
+            "split_map",
+            [
+                "def draw_fixed(number):",
+                '    return kept["f0"], kept["square"]',
+                "",
+                "",
+                "def draw_drawn(f0, kept_square):",
+                '    return {"f0": f0, "drawn": kept_square + noise}',
+                "",
+                "",
+                "def draw(number):",
+                "    return draw_drawn(*draw_fixed(number))",
+                "    return tf.data.Dataset.range(192).map(draw_fixed).cache().shuffle(192).map(draw_drawn).batch(8)",
+            ],
+        ),
     ],
 )
 def test_the_patch_of_a_run_is_the_same_program(way: str, kind: str, added: list[str], tmp_path: Path) -> None:

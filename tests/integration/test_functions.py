@@ -237,3 +237,81 @@ def test_the_map_inside_is_known_where_it_is_the_only_one_that_says_nothing_of_p
 
 def _parse_zero(item):
     return item * 2
+
+
+# --- the line that first draws ----------------------------------------------------------------------------------------
+
+
+def in_order(x):
+    y = tf.sqrt(tf.cast(x, tf.float32))
+    y += tf.random.normal([])  # the first
+    return y + tf.random.normal([]), tf.cast(x, tf.int32) - 1
+
+
+def in_a_loop(x):
+    y = tf.sqrt(tf.cast(x, tf.float32))
+    for _ in tf.range(3):  # the first
+        y += tf.random.normal([])
+    return y
+
+
+def in_a_branch(x):
+    y = tf.sqrt(tf.cast(x, tf.float32))
+    if y > 2:  # the first
+        y += 1
+        y += tf.random.normal([])
+    else:
+        y -= 1
+    return y
+
+
+def _noisy(y):
+    return y * tf.random.uniform([])
+
+
+def by_a_helper(x):
+    y = tf.sqrt(tf.cast(x, tf.float32))
+    return tf.round(
+        _noisy(y),  # the first
+    )
+
+
+TABLE = {"made": None}
+
+
+def by_a_table(x):
+    y = tf.strings.as_string(x)
+    y = TABLE["made"].lookup(y)  # the first
+    return y + tf.random.uniform([], 0, 9, tf.int64)
+
+
+@pytest.mark.parametrize("function", [in_order, in_a_loop, in_a_branch, by_a_helper, by_a_table])
+def test_the_line_of_a_function_that_first_draws_is_known(function):
+    pairs = tf.lookup.KeyValueTensorInitializer(["1"], tf.constant([1], tf.int64))
+    TABLE["made"] = tf.lookup.StaticHashTable(pairs, -1)
+    lines, first = inspect.getsourcelines(function)
+
+    draw = described(function).first_draw
+
+    assert draw is not None
+    assert (draw.file, draw.defined) == (__file__, first)
+    marked = next(number for number, line in enumerate(lines, first) if "# the first" in line)
+    statement = {by_a_helper: marked - 1}.get(function, marked)  # AutoGraph keeps the first line of a statement over several
+    assert draw.line in {marked, statement}
+
+
+def test_what_hangs_on_the_arguments_alone_behind_the_first_draw_is_told():
+    draw = described(in_order).first_draw
+
+    assert draw is not None
+    assert draw.behind == ("Cast", "Sub")
+
+
+def test_lambdas_methods_and_what_draws_nothing_have_no_such_line():
+    class Model:
+        def load(self, x):
+            return tf.cast(x, tf.float32) + tf.random.normal([])
+
+    assert described(lambda x: tf.cast(x, tf.float32) + tf.random.normal([])).first_draw is None
+    assert described(Model().load).first_draw is None
+    assert described(double).first_draw is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -277,3 +278,12 @@ def test_what_reads_a_variable_is_not_kept() -> None:
     assert "ReadVariableOp" in drawn
     assert "ReadVariableOp" not in fixed
     assert not any(node.op == "ReadVariableOp" for node in all_nodes(changed.graph) if node.op in fixed)
+
+
+@pytest.mark.skipif(tuple(map(int, tf.__version__.split(".")[:2])) < (2, 21), reason="some are new in TensorFlow 2.21")
+def test_the_functions_that_are_taken_to_give_tensors_are_tensorflows() -> None:
+    from pipeprof.advise.edits import value_kinds
+
+    names = value_kinds._FUNCTIONS | value_kinds._SEVERAL | value_kinds._TUPLES | value_kinds._RECORDS
+
+    assert [name for name in sorted(names) if not callable(operator.attrgetter(name)(tf))] == []

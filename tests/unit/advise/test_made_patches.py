@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from pipeprof.advise.patches import patch_for
 from pipeprof.advise.recommend import shown_by_script
 from pipeprof.advise.source_edit import Patch
 from pipeprof.capture.call_sites import source_digest
-from pipeprof.model.diagnosis import Recommendation, Safety, Trial
-from pipeprof.model.profile import CallSite, Change, RerunFacts, StageFunction, TrialRecord, TrialState
-from tests.support.builders import Scene, stage
+from pipeprof.model.diagnosis import Recommendation, Safety, StageOp, Trial
+from pipeprof.model.profile import CallSite, Change, FirstDraw, RerunFacts, StageFunction, TrialRecord, TrialState
+from tests.support.builders import Scene, function, stage
 
 MADE = Patch(diff="+")
 
@@ -121,3 +122,59 @@ def test_a_filter_is_written_first_where_tensorflow_leaves_the_rest_of_the_map_o
     assert (patch.diff is None) is bool(reason)
     assert reason in patch.reason
     assert reason or "+ds = source().filter(lambda *row: keep(*decode(*row))).map(decode)" in str(patch.diff)
+
+
+LOAD = ("def load(x):", "    x = tf.sqrt(x)", "    return x + tf.random.normal([])")
+RANDOM = replace(function("Sqrt"), name="load", random_ops=("RandomStandardNormal",), before_draws=("DecodeJpeg", "Sqrt"))
+SPENT = tuple(
+    StageOp(op=op, share=share, busy_s_per_step=share / 100, calls_per_step=1)
+    for op, share in {"Sqrt": 0.6, "DecodeJpeg": 0.3}.items()
+)
+
+
+@pytest.mark.parametrize(
+    ("change_of_function", "stages", "reason"),
+    [
+        ({}, "map", ""),
+        ({}, "shuffle map", ""),
+        ({}, "shuffle take map", "A shuffle stands further up"),
+        ({}, "shuffle shuffle map", "A shuffle stands further up"),
+        ({"first_draw": None}, "map", "The line that first draws is not known"),
+        ({"has_op_seed": True}, "map", "It sets seeds, and each part would draw other numbers"),
+        ({"behind": ("DecodeJpeg",)}, "map", "Most of what could be kept (DecodeJpeg) stands behind the first draw"),
+        ({"behind": ("Cast",)}, "map", ""),
+        ({"file": "other.py"}, "map", "Its function is defined in another file, other.py"),
+    ],
+)
+def test_a_random_map_is_cut_in_the_source_where_the_trial_cut_it(
+    change_of_function: dict[str, Any], stages: str, reason: str, tmp_path: Path
+) -> None:
+    script, given = tmp_path / "train.py", dict(change_of_function)
+    chain = "source()" + "".join(".map(load)" if name == "map" else f".{name}(9)" for name in stages.split())
+    script.write_text("\n".join(["import tensorflow as tf", *LOAD, f"ds = {chain}", ""]))
+    draw = FirstDraw(file=given.pop("file", str(script)), defined=2, line=4, behind=given.pop("behind", ()))
+    made_of = replace(RANDOM, **{"first_draw": draw, **given})
+    specs = [stage(name, 0.01, function=made_of if name == "map" else None) for name in stages.split()]
+    analysis = Scene(stages=(stage("range"), *specs)).analysis()
+    (view,) = analysis.pipelines
+    ends = [len("ds = source()")]
+    for name in stages.split():
+        ends.append(ends[-1] + len(".map(load)" if name == "map" else f".{name}(9)"))
+    found = []
+    for item, end in zip(view.stages, ends, strict=True):
+        site = CallSite(file=str(script), line=5, column=5, end_line=5, end_column=end, function="<module>", code="")
+        ops = SPENT if item.stage.op == "map" else ()
+        found.append(replace(item, stage=replace(item.stage, call_site=site, ops=ops)))
+    source = source_digest(str(script))
+    assert source is not None
+    run = replace(analysis.profile.run, sources=(source,), working_directory=str(tmp_path))
+    analysis = replace(analysis, profile=replace(analysis.profile, run=run), pipelines=(replace(view, stages=tuple(found)),))
+    mapped = f"s{len(found) - 1}"
+    item = replace(change("p"), change=Change(kind="split_map"), pipeline_id="p0", stage_id=mapped)
+
+    patch = patch_for([item], analysis)
+
+    assert (patch.diff is None) is bool(reason), patch.reason
+    assert reason in patch.reason
+    shuffled = ".shuffle(9)" if "shuffle" in stages else ""
+    assert reason or f"+ds = source().map(load_fixed).cache(){shuffled}.map(load_drawn)" in str(patch.diff)

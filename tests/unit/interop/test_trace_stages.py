@@ -108,6 +108,17 @@ def test_ops_inside_a_function_are_summed_by_kind_without_what_is_nested() -> No
     assert ops == {"DecodeJpeg": (10, pytest.approx(0.0075)), "Cast": (10, pytest.approx(0.0025))}
 
 
+def test_ops_that_onednn_runs_have_the_names_that_their_function_was_traced_with() -> None:
+    threads = parallel_map(Loop(count=10, wait_ms=4), work_ms=2)
+    names = {"MatMul": "_MklMatMul", "MaxPool": "_MklNativeMaxPool", "_MklmadeUp": "_MklmadeUp"}
+    for run in names.values():
+        threads["tf_data_private_threadpool__2"] += [event(f"x:{run}", at - 0.5, 0.25) for at in Loop(count=10).starts()]
+
+    pipeline = only(read_windows(space(**threads)))
+
+    assert {op.op for op in node(pipeline, "ParallelMapV2").ops} == {"DecodeJpeg", *names}
+
+
 def test_waiting_for_a_thread_of_the_pool_is_told_apart_from_work() -> None:
     loop = Loop(count=10, wait_ms=6)
     events = [*loop.waits(), *loop.inside("Map")]

@@ -1,0 +1,230 @@
+"""Editor of ``split_map``: ``.map(f)`` becomes ``.map(f_fixed).cache().map(f_drawn)``, and ``f`` is cut in two.
+
+A shuffle directly before the map goes behind the cache, which would keep its first order else. How a function is cut is
+``function_parts``'s.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Mapping, Sequence
+
+import libcst as cst
+
+from pipeprof.advise.edits.arguments import required_argument
+from pipeprof.advise.edits.assignments import Step, step_of
+from pipeprof.advise.edits.chains import append_call, chain_down, described, link, method, require_dataset
+from pipeprof.advise.edits.document import Document
+from pipeprof.advise.edits.function_parts import CutFunction, cut_function
+from pipeprof.advise.edits.source_text import RefusalError, Splice
+from pipeprof.advise.edits.value_kinds import nodes_in
+from pipeprof.advise.edits.verify import Rewrite, SyntaxTree, expression
+
+_FUNCTION = "map_func"
+
+
+def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, object]) -> Rewrite:
+    """Return the text in which the map's function is cut, with a cache between its parts.
+
+    Args:
+        document: the file.
+        calls: the map, or the shuffle that it follows and the map.
+        params: ``lines``, offsets of the starts of two lines: the function's def, and the one in it that first draws.
+
+    Raises:
+        RefusalError: the function is no name of a def in this file, it cannot be cut, or the shuffle cannot be moved.
+    """
+    *shuffles, mapped = calls
+    for call, name in zip(calls, ["shuffle"] * len(shuffles) + ["map"], strict=True):
+        if method(call) != name or not isinstance(call.func, cst.Attribute):
+            raise RefusalError(f"{described(call)} is not a .{name}(...) of a dataset")
+        require_dataset(document, call)
+    argument = required_argument(document, mapped, _FUNCTION)
+    function, cut = _definition(document, argument.value, params)
+    parts = cut_function(document, function, cut)
+    start, end = document.start(argument.value), document.end(argument.value)
+    added = ["cache()", *(_called(document, call) for call in shuffles)]
+    added.append(_called(document, mapped, Splice(start=start, end=end, text=parts.second)))
+    step = _own_step(document, mapped)
+    removals = [_removal(document, shuffle, mapped) for shuffle in shuffles]
+    splices = [*parts.splices, Splice(start=start, end=end, text=parts.first), *removals]
+    splices += _as_statements(document, step, added) if step else _in_chain(document, mapped, added)
+    places = [(document.end(call), _statement_of(document, call)) for call in calls]
+
+    def expect(tree: SyntaxTree) -> None:
+        _extend(tree, places, parts, is_step=step is not None)
+        parts.expect(tree)
+
+    return Rewrite(splices=tuple(splices), expect=expect)
+
+
+def _definition(document: Document, value: cst.BaseExpression, params: Mapping[str, object]) -> tuple[cst.FunctionDef, int]:
+    """Return the definition that a map's argument names, and where it is cut."""
+    match params.get("lines"):
+        case (int(defined), int(cut)):
+            pass
+        case _:
+            raise RefusalError("where the function first draws was not recorded")
+    if not isinstance(value, cst.Name):
+        raise RefusalError("the function has no name of its own")
+    scope = document.scope(value)
+    found = [getattr(binding, "node", None) for binding in scope[value.value]] if scope is not None else []
+    if len(found) != 1 or not isinstance(found[0], cst.FunctionDef):
+        raise RefusalError(f"{value.value} is not the name of one function in this file")
+    if document.lines.line_start(document.start(found[0])) != defined:
+        raise RefusalError(f"{value.value} is not the function that was traced")
+    return found[0], cut
+
+
+# --- the shuffle -------------------------------------------------------------------------------------------------------
+
+
+def _removal(document: Document, shuffle: cst.Call, mapped: cst.Call) -> Splice:
+    """Return the splice that takes the shuffle out from before the map.
+
+    Raises:
+        RefusalError: they do not follow each other directly, or something else could read what is shuffled.
+    """
+    if any(isinstance(node, cst.NamedExpr) for node in nodes_in(shuffle.args)):
+        raise RefusalError("an argument of the shuffle assigns a name")
+    if not isinstance(shuffle.func, cst.Attribute) or shuffle.lpar:
+        raise RefusalError(f"{described(shuffle)} is in parentheses")
+    joint = link(document, shuffle.func)
+    stripped = Splice(start=joint.start, end=document.end(shuffle), text="")
+    if isinstance(mapped.func, cst.Attribute) and mapped.func.value is shuffle:
+        return stripped
+    before, behind = step_of(document, shuffle), document.statement(mapped)
+    follows = before is not None and document.siblings(before.statement)[1] is behind
+    if before is None or not follows or before.value is not shuffle or not _takes_all(document, mapped, before.target):
+        raise RefusalError(f"{described(shuffle)} and {described(mapped)} do not follow each other directly")
+    if not _is_whole(shuffle, before):
+        return stripped
+    start, _ = document.first_line(before.statement)
+    rest = document.rest_of_line(document.end(before.statement))
+    if rest is None or any(line.comment is not None for line in before.statement.leading_lines):
+        raise RefusalError("the statement of the shuffle shares its line, or has a comment of its own")
+    return Splice(start=start, end=rest[1], text="")
+
+
+def _takes_all(document: Document, mapped: cst.Call, name: str) -> bool:
+    """Whether the map reads a name first, and nothing can read it as it was behind that."""
+    receiver = mapped.func.value if isinstance(mapped.func, cst.Attribute) else None
+    if not isinstance(receiver, cst.Name) or receiver.value != name:
+        return False
+    statement = document.statement(mapped)
+    step = Step.read(statement)
+    if step is not None:
+        is_in_chain = isinstance(step.value, cst.Call) and any(call is mapped for call in chain_down(step.value))
+        return step.target == name and is_in_chain
+    return isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], cst.Return)
+
+
+def _is_whole(shuffle: cst.Call, step: Step) -> bool:
+    """Whether a step is a shuffle alone: ``ds = ds.shuffle(n)``."""
+    receiver = shuffle.func.value if isinstance(shuffle.func, cst.Attribute) else None
+    return isinstance(receiver, cst.Name) and receiver.value == step.target
+
+
+# --- what is added -----------------------------------------------------------------------------------------------------
+
+
+def _called(document: Document, call: cst.Call, changed: Splice | None = None) -> str:
+    """Return a method call without its receiver, as it is written but for one change."""
+    start = document.start(call.func.attr) if isinstance(call.func, cst.Attribute) else document.start(call)
+    text = document.text[start : document.end(call)]
+    if changed is None:
+        return text
+    return text[: changed.start - start] + changed.text + text[changed.end - start :]
+
+
+def _own_step(document: Document, mapped: cst.Call) -> Step | None:
+    """Return the statement ``ds = ds.map(...)`` that the map is all of."""
+    step = step_of(document, mapped)
+    if step is None or step.value is not mapped or step.root != step.target or mapped.lpar:
+        return None
+    is_plain = isinstance(mapped.func, cst.Attribute) and isinstance(mapped.func.value, cst.Name)
+    small = step.statement.body[0]
+    is_alone = isinstance(small, cst.Assign) and not isinstance(small.semicolon, cst.Semicolon)
+    return step if is_plain and is_alone else None
+
+
+def _as_statements(document: Document, step: Step, added: Sequence[str]) -> list[Splice]:
+    """Return the splice that puts what is added into two statements more."""
+    rest = document.rest_of_line(document.end(step.statement))
+    if rest is None:
+        raise RefusalError("the statement of the map shares its line")
+    _, indent = document.first_line(step.statement)
+    newline = document.newline_at(document.start(step.statement))
+    head = f"{newline}{indent}{step.target} = {step.target}."
+    return [Splice(start=rest[0], end=rest[0], text=f"{head}{'.'.join(added[:-1])}{head}{added[-1]}")]
+
+
+def _in_chain(document: Document, mapped: cst.Call, added: Sequence[str]) -> list[Splice]:
+    pieces = [append_call(document, mapped, code) for code in added]
+    return [Splice(start=pieces[0].start, end=pieces[0].end, text="".join(piece.text for piece in pieces))]
+
+
+# --- the syntax tree ---------------------------------------------------------------------------------------------------
+
+
+def _statement_of(document: Document, call: cst.Call) -> int:
+    return document.start(document.statement(call))
+
+
+def _extend(tree: SyntaxTree, places: Sequence[tuple[int, int]], parts: CutFunction, *, is_step: bool) -> None:
+    """Make the same change in the syntax tree: of the calls at ``places`` (ends, and starts of their statements)."""
+    (end, at), before = places[-1], places[:-1]
+    mapped = tree.call(end)
+    second = copy.deepcopy(mapped)
+    shuffles = [(tree.call(place), copy.deepcopy(tree.call(place)), statement) for place, statement in before]
+    _name_function(mapped, parts.first)
+    _name_function(second, parts.second)
+    for shuffle, _, statement in shuffles:
+        _take_out(tree, shuffle, mapped, statement)
+    if not is_step:
+        inner: ast.expr = ast.Call(func=mapped.func, args=mapped.args, keywords=mapped.keywords)
+        mapped.func, mapped.args, mapped.keywords = second.func, second.args, second.keywords
+        _on(mapped, _chained(inner, shuffles))
+        return
+    body, index = tree.statement_slot(at)
+    step = body[index]
+    name = step.targets[0].id  # type: ignore[attr-defined]  # ``name = name.map(...)``, or the trees differ
+    cached, drawn = copy.deepcopy(step), copy.deepcopy(step)
+    cached.value = _chained(expression(name), shuffles)  # type: ignore[attr-defined]
+    drawn.value = second  # type: ignore[attr-defined]
+    body[index + 1 : index + 1] = [cached, drawn]
+
+
+def _chained(receiver: ast.expr, shuffles: Sequence[tuple[ast.Call, ast.Call, int]]) -> ast.expr:
+    """Return the calls of the cache and of the shuffles on a receiver."""
+    made = expression("_.cache()")
+    _on(made, receiver)
+    for _, shuffled, _ in shuffles:
+        _on(shuffled, made)
+        made = shuffled
+    return made
+
+
+def _on(call: ast.expr, receiver: ast.expr) -> None:
+    call.func.value = receiver  # type: ignore[attr-defined]  # a method call, or the trees differ
+
+
+def _name_function(mapped: ast.Call, name: str) -> None:
+    if mapped.args:
+        mapped.args[0] = ast.Name(id=name, ctx=ast.Load())
+        return
+    next(item for item in mapped.keywords if item.arg == _FUNCTION).value = ast.Name(id=name, ctx=ast.Load())
+
+
+def _take_out(tree: SyntaxTree, shuffle: ast.Call, mapped: ast.Call, statement: int) -> None:
+    receiver = shuffle.func.value  # type: ignore[attr-defined]  # a method call, or the trees differ
+    if mapped.func.value is shuffle:  # type: ignore[attr-defined]
+        _on(mapped, receiver)
+        return
+    body, index = tree.statement_slot(statement)
+    step = body[index]
+    if ast.dump(receiver) == ast.dump(expression(step.targets[0].id)):  # type: ignore[attr-defined]
+        del body[index]
+    else:
+        step.value = receiver  # type: ignore[attr-defined]

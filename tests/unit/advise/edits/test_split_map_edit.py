@@ -1,0 +1,124 @@
+"""A random map that is cut in the user's source where it first draws, with a cache between its parts."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from pipeprof.advise.source_edit import Edit, Patch, plan_edit
+from pipeprof.model.profile import Change
+
+CASES = {"test_the_function_is_cut_and_the_shuffle_comes_behind_the_cache": "split_map.txt"}
+HEAD = "import tensorflow as tf\n"
+BODY = "    x = tf.sqrt(x)\n    return x + tf.random.normal([])  # draws\n"
+MAPPED = "ds = src.map(load)§\n"
+
+
+def plan(workplace, marked: str, *others: Edit) -> Patch:
+    """Ask for the cut at the line that says that it draws."""
+    text, calls = workplace.marked(marked)
+    workplace.write(text)
+    lines = text.split("\n")
+    drawn = next(number for number, line in enumerate(lines, 1) if "# draws" in line)
+    defined = max(
+        node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.lineno < drawn
+    )
+    sites = workplace.sites(text, calls)
+    kind = "split_map" if len(sites) == 1 else "split_shuffled_map"
+    edit = Edit(change=Change(kind=kind), sites=sites, lines=(defined, drawn))
+    return plan_edit(
+        [edit, *(Edit(change=other.change, sites=sites[-1:]) for other in others)], workplace.sources(), root=workplace.root
+    )
+
+
+def test_the_function_is_cut_and_the_shuffle_comes_behind_the_cache(workplace, before, after):
+    patch = plan(workplace, before)
+
+    assert patch.diff is not None, patch.reason
+    assert patch.files[workplace.name].decode() == after
+    assert workplace.apply(patch) == patch.files[workplace.name]
+
+
+def test_both_maps_get_the_calls_that_another_change_asks_for(workplace):
+    parallel = Edit(change=Change(kind="parallel_calls", params={"num_parallel_calls": -1}), sites=())
+    ahead = Edit(change=Change(kind="prefetch", params={}), sites=())
+
+    patch = plan(workplace, f"{HEAD}def load(x):\n{BODY}\n{MAPPED}", parallel, ahead)
+
+    assert patch.diff is not None, patch.reason
+    chain = patch.files[workplace.name].decode().split("ds = src")[1]
+    assert chain == (
+        ".map(load_fixed, num_parallel_calls=tf.data.AUTOTUNE).cache()"
+        ".map(load_drawn, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)\n"
+    )
+
+
+def load(*lines: str) -> str:
+    return HEAD + "def load(x):\n" + "".join(f"    {line}\n" for line in lines) + MAPPED
+
+
+DRAW = "return x + tf.random.normal([])  # draws"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (load(DRAW), "load draws in its first statement"),
+        (load('"""Words."""', DRAW), "load draws in its first statement"),
+        (load("x = parts(x)", DRAW), "what x holds where load first draws is not known to be one tensor"),
+        (load("x = tf.split(x, 2)", DRAW), "what x holds where load first draws is not known"),
+        (load("n = x.shape[0]", "return tf.random.normal([n])  # draws"), "what n holds where load first draws"),
+        (load("if tf.size(x) > 2:", "    x = tf.sqrt(x)", DRAW), ""),
+        (load("y = x['a']", "x.update(y=3)", "return x, tf.random.normal([])  # draws"), "what x holds where load"),
+        (load("x = tf.sqrt(x)", "x += 1", "if tf.size(x) > 2:", "    x = x * 2", "elif A:", "    x -= 1", DRAW), ""),
+        (load("x = tf.sqrt(x)", "for i in range(4):", "    x = tf.linalg.matmul(x, x)", DRAW), ""),
+        (load("x = tf.sqrt(x)", "for i in range(4):", "    x = parts(x)", "    x = tf.sqrt(x)", DRAW), "what x holds"),
+        (load("for i in range(4):", "    y = tf.sqrt(x)", "return y + tf.random.normal([])  # draws"), "what y holds"),
+        (load("with open(x) as y:", "    z = 3", "return y + tf.random.normal([])  # draws"), "what y holds where load"),
+        (load("y = {'a': tf.sqrt(x), 'b': x}", "return y, tf.random.normal([])  # draws"), ""),
+        (load("y = {'a': tf.sqrt(x), **x}", "return y, tf.random.normal([])  # draws"), "what y holds where load first"),
+        (load("y = {'a': [x], 'b': x}", "return y, tf.random.normal([])  # draws"), "what y holds where load first"),
+        (load("y = tf.random.stateless_normal([9], [x, 3])", "return y * tf.random.normal([])  # draws"), ""),
+        (load("a, b = x", "c, d = tf.sqrt(a), 3", "return b, c, tf.random.normal([])  # draws"), ""),
+        (load("a, *b = x", "return a, b, tf.random.normal([])  # draws"), "what b holds where load first draws"),
+        (load("a, b = 3, tf.sqrt(x)", "return a, b, tf.random.normal([])  # draws"), "what a holds where load first draws"),
+        (load("x = tf.image.random_hue(x, 0.1)", DRAW), "random_hue, before the first draw, may draw, too"),
+        (load("y = tf.sqrt(x)", "return x + tf.random.normal([])  # draws"), "nothing that load makes before its first draw"),
+        (load("if x > 2:", "    return x", "x = tf.sqrt(x)", DRAW), "load can return before it first draws"),
+        (
+            load("x = tf.sqrt(x)", "if tf.random.normal([]) > 0:  # draws", "    return x"),
+            "the last statement of load does not",
+        ),
+        (load("global y", "y = x = tf.sqrt(x)", DRAW), "load is more than a plain function of its arguments"),
+        (load("x = tf.sqrt(x)", "x = load", DRAW), "load names itself"),
+        (HEAD + f"def load(x, y=2):\n{BODY}{MAPPED}", "load takes more than plain arguments"),
+        (HEAD + f"@tf.function\ndef load(x):\n{BODY}{MAPPED}", "load is decorated"),
+        (HEAD + f"if True:\n  def load(x):\n    x = tf.sqrt(x)\n    {DRAW}\n{MAPPED}", "load is a method, or defined in a"),
+        (HEAD + f"def load(x):\n{BODY}load = other(load)\n{MAPPED}", "load is not the name of one function in this file"),
+        (HEAD + f"def load(x):\n{BODY}ds = src.map(make(load))§\n", "the function has no name of its own"),
+        (HEAD + f"def load(x):\n{BODY}ds = src.filter(load)§\n", ".filter(...) is not a .map(...) of a dataset"),
+        (HEAD + f"def load(x):\n{BODY}ds = src.shuffle(9)§\nother(ds)\nds = ds.map(load)¤\n", "do not follow each other"),
+        (HEAD + f"def load(x):\n{BODY}ds = src.shuffle(9)§\ntrain = ds.map(load)¤\n", "do not follow each other directly"),
+        (HEAD + f"def load(x):\n{BODY}ds = src.shuffle(n := 9)§.map(load)¤\n", "an argument of the shuffle assigns a name"),
+        (HEAD + f"def load(x):\n{BODY}ds = (\n    src\n    .shuffle(9)§  # all\n    .map(load)¤\n)\n", ""),
+    ],
+)
+def test_what_cannot_be_cut_safely_is_refused(workplace, text, reason):
+    patch = plan(workplace, text)
+
+    assert (patch.diff is None) == bool(reason)
+    assert reason in patch.reason
+
+
+def test_a_function_that_was_not_the_one_traced_is_refused(workplace):
+    text, calls = workplace.marked(f"{HEAD}def load(x):\n{BODY}\ndef other(x):\n{BODY}{MAPPED}")
+    workplace.write(text)
+    sites = workplace.sites(text, calls)
+
+    patch = plan_edit(
+        [Edit(change=Change(kind="split_map"), sites=sites, lines=(6, 8))], workplace.sources(), root=workplace.root
+    )
+
+    assert patch.diff is None
+    assert "load is not the function that was traced" in patch.reason
