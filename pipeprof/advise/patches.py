@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeprof.advise.call_twins import ONE_FOR_ALL
+from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
 from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
@@ -24,7 +24,7 @@ from pipeprof.analysis.stage_graph import neighbours, upstream
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Recommendation, Safety
-from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, Profile, StageFunction, TrialState
+from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, FirstDraw, Profile, StageFunction, TrialState
 
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
 _NO_PARSER = "Which call of parse_single_example it is is not known: make it parse_example, and put the batch before the map."
@@ -35,6 +35,7 @@ _ELSEWHERE = "Its function is defined in another file, {file}: cut it there, and
 _SEEDED = "It sets seeds, and each part would draw other numbers: pipeprof run --apply keeps them as they are."
 _DRAWN_EARLY = "Most of what could be kept ({ops}) stands behind the first draw in its function: move it up."
 _SHUFFLED = "A shuffle stands further up, and must come behind the cache: it is yours to move."
+_UNLIKE = "The same call makes several maps, and they draw at different lines, or are not all shuffled alike."
 _TWICE = "The predicate would run all of the map's {ops}, too: write it with what the map reads, and put filter() before it."
 _LATE_SHARE = 0.2  # of what could be kept may stand behind the first draw
 
@@ -171,37 +172,65 @@ def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
     if change.kind == FILTER:
         change = replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
     if change.kind == SPLIT:
-        return [_split(item, view, sites)]
+        return [_split(item, analysis, view, sites[0])]
     return [*edits, Edit(change=change, sites=sites)]
 
 
-def _split(item: Recommendation, view: PipelineView, sites: tuple[CallSite, ...]) -> Edit:
-    """Return the edit that cuts a map's function where it first draws.
+def _split(item: Recommendation, analysis: Analysis, view: PipelineView, site: CallSite) -> Edit:
+    """Return the edit that cuts a map's function where it first draws, and takes the shuffle before it behind the cache.
+
+    The trial cut each stage's graph by itself; in source all that one call makes has one cut.
 
     Raises:
-        _NoEditError: where that is is not known, or the trial's cut is another.
+        _NoEditError: where that is is not known, or it would not do what was tried.
     """
     stage = view.stage(item.stage_id or "")
+    draw = _cut_of(stage, site)
+    late = sorted((one for one in stage.stage.ops if one.op in draw.behind), key=lambda one: -one.share)
+    if sum(one.share for one in late) > _LATE_SHARE * share_before_draws(stage):
+        raise _NoEditError(_DRAWN_EARLY.format(ops=", ".join(one.op for one in late[:2])))
+    shuffle = _shuffle_before(view, stage)
+    for other in analysis.pipelines:
+        for twin in map(other.stage, stages_of_call(other, site)):
+            cut = _cut_of(twin, site)
+            if (cut.defined, cut.line) != (draw.defined, draw.line) or _shuffle_before(other, twin) != shuffle:
+                raise _NoEditError(_UNLIKE)
+    lines = (draw.defined, draw.line)
+    if shuffle is None:
+        return Edit(change=item.change, sites=(site,), lines=lines)
+    return Edit(change=replace(item.change, kind="split_shuffled_map"), sites=(shuffle, site), lines=lines)
+
+
+def _cut_of(stage: StageView, site: CallSite) -> FirstDraw:
+    """Return where a map's function first draws, in the file of its call.
+
+    Raises:
+        _NoEditError: that is not known, or it is in another file, or draws by seeds.
+    """
     function = stage.written.function if stage.written is not None else None
     draw = function.first_draw if function is not None else None
     if function is None or draw is None:
         raise _NoEditError(_NO_DRAW)
-    if draw.file != sites[-1].file:
+    if draw.file != site.file:
         raise _NoEditError(_ELSEWHERE.format(file=Path(draw.file).name))
     if function.has_op_seed:
         raise _NoEditError(_SEEDED)
-    late = sorted((one for one in stage.stage.ops if one.op in draw.behind), key=lambda one: -one.share)
-    if sum(one.share for one in late) > _LATE_SHARE * share_before_draws(stage):
-        raise _NoEditError(_DRAWN_EARLY.format(ops=", ".join(one.op for one in late[:2])))
-    lines = (draw.defined, draw.line)
+    return draw
+
+
+def _shuffle_before(view: PipelineView, stage: StageView) -> CallSite | None:
+    """Return the call of the shuffle directly before a map, None where nothing before it shuffles.
+
+    Raises:
+        _NoEditError: one stands further up, or where it is made is not known.
+    """
     shuffles = [one for one in upstream(view, stage.id) if one.stage.op == "shuffle" and _reshuffles(one)]
     if not shuffles:
-        return Edit(change=item.change, sites=sites, lines=lines)
+        return None
     pair = neighbours(view, stage.id, first="shuffle")
     if pair is None or len(shuffles) > 1 or pair[0].stage.call_site is None:
         raise _NoEditError(_SHUFFLED)
-    change = replace(item.change, kind="split_shuffled_map")
-    return Edit(change=change, sites=(pair[0].stage.call_site, *sites), lines=lines)
+    return pair[0].stage.call_site
 
 
 def _reshuffles(shuffle: StageView) -> bool:

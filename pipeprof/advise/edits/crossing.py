@@ -1,7 +1,8 @@
 """What the first statements of a function hand to the others, and whether each of it can stand in a dataset's element.
 
-The one idea: a value may cross where the code shows that it is a tensor, or a part of the element as it came; a number that is
-written out is written again on the other side. Anything else is refused: in an element it could become something else.
+The one idea: a value may cross where the code shows that it is a tensor, or a part of the element as it came; what is the same
+whenever the function is traced is made again on the other side. Anything else is refused: in an element it could become
+something else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.source_text import RefusalError
 from pipeprof.advise.edits.value_kinds import Kind, Values, bound_in, literal_key, names_in, plain_assignment
 
+_ALONE = frozenset({Kind.RECORD, Kind.TENSOR})  # a tuple would be several arguments of the second part
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crossing:
@@ -24,7 +27,28 @@ class Crossing:
     handed: tuple[str, ...]  # expressions, as the first part writes them
     names: tuple[str, ...]  # of these in the second part, in the same order
     replaced: tuple[tuple[cst.Subscript, str], ...]  # ``example["label"]`` in the second part, and its name there
-    repeated: tuple[cst.SimpleStatementLine, ...]  # literals, which the second part assigns itself
+    repeated: tuple[cst.SimpleStatementLine, ...]  # static ones, which the second part begins with
+
+
+def cut_early(document: Document, function: cst.FunctionDef, statements: Sequence[cst.CSTNode], index: int) -> int:
+    """Return where to cut before ``index``, so that shapes and casts directly before it are the second part's.
+
+    What they make is cheap to make again, and would lose its static value, or take more memory, in an element.
+
+    Raises:
+        RefusalError: a statement before it may draw.
+    """
+    values = Values(document, dict.fromkeys(_parameters(function), Kind.ELEMENT))
+    is_late = []
+    for statement in statements[:index]:
+        assigned = plain_assignment(statement)
+        is_name = assigned is not None and isinstance(assigned[0], cst.Name)
+        is_late.append(is_name and (values.kind(assigned[1]) is Kind.STATIC or values.is_light(assigned[1])))
+        values.take(statement)
+    early = index
+    while early and is_late[early - 1]:
+        early -= 1
+    return early
 
 
 def find_crossing(
@@ -35,36 +59,78 @@ def find_crossing(
     Raises:
         RefusalError: something of it is not known to fit into an element.
     """
-    parameters = [item.name.value for item in function.params.params]
-    values = Values(document, dict.fromkeys(parameters, Kind.ELEMENT))
+    values = Values(document, dict.fromkeys(_parameters(function), Kind.ELEMENT))
     for statement in first:
         values.take(statement)
-    handed: dict[str, str] = {}
-    replaced: list[tuple[cst.Subscript, str]] = []
-    repeated: list[cst.SimpleStatementLine] = []
     read = _read_before_bound(document, second)
+    repeated = _repeated(document, values, first, read)
+    whole = {node.value for statement in repeated for node in names_in([statement]) if not document.is_label(node)}
     taken = {node.value for node in names_in([function])}
-    for name in values.kinds:
+    handed: dict[str, str] = {}
+    kinds: list[Kind] = []
+    replaced: list[tuple[cst.Subscript, str]] = []
+    for name, kind in values.kinds.items():
         uses = read.get(name, [])
-        if not uses:
+        if kind is Kind.STATIC or not (uses or name in whole):
             continue
-        kind = values.kinds[name]
-        if kind is Kind.LITERAL:
-            repeated.append(values.literals[name])
-        elif kind is Kind.UNKNOWN:
+        if kind is Kind.UNKNOWN:
             raise RefusalError(f"what {name} holds where {function.name.value} first draws is not known to be one tensor")
-        elif kind in {Kind.ELEMENT, Kind.RECORD} and (keys := _keys(document, uses)) is not None:
-            for use, key in keys:
-                code = document.code(use)
-                if code not in handed:
-                    handed[code] = _name_for(name, key, taken)
-                    taken.add(handed[code])
-                replaced.append((use, handed[code]))
-        else:
+        keys = None if kind is Kind.TENSOR or name in whole else _keys(document, function, uses)
+        parts: dict[str, str] = {}
+        for use, key in keys or ():
+            if key not in parts:
+                parts[key] = _name_for(name, key, taken)
+                taken.add(parts[key])
+                handed[document.code(use)] = parts[key]
+                kinds.append(Kind.TENSOR if kind is Kind.RECORD else kind)
+            replaced.append((use, parts[key]))
+        if keys is None:
             handed[name] = name
-    if all(values.kinds.get(code) is Kind.ELEMENT for code in handed):
+            kinds.append(kind)
+    made = {name for name in values.made if values.kinds[name] is not Kind.STATIC}
+    if made.isdisjoint(read.keys() | whole):
         raise RefusalError(f"nothing that {function.name.value} makes before its first draw is used behind it")
+    if len(handed) == 1 and kinds[0] not in _ALONE:
+        raise RefusalError(f"{next(iter(handed))} alone is not known to be one tensor")
     return Crossing(handed=tuple(handed), names=tuple(handed.values()), replaced=tuple(replaced), repeated=tuple(repeated))
+
+
+def _parameters(function: cst.FunctionDef) -> list[str]:
+    return [item.name.value for item in function.params.params]
+
+
+def _repeated(
+    document: Document, values: Values, first: Sequence[cst.CSTNode], read: dict[str, list[cst.Name]]
+) -> list[cst.SimpleStatementLine]:
+    """Return the statements of static values that the second part reads, in their order.
+
+    Raises:
+        RefusalError: what one of them reads is another value at the end of the first part.
+    """
+    bound = {name: index for index, statement in enumerate(first) for name in _touched(statement)}
+    found: dict[int, cst.SimpleStatementLine] = {}
+    waiting = [name for name in read if values.kinds.get(name) is Kind.STATIC]
+    while waiting:
+        name = waiting.pop()
+        statement = values.made_by.get(name)
+        if statement is None:
+            raise RefusalError(f"where {name} is made is not known")
+        index = next(number for number, item in enumerate(first) if item is statement)
+        assigned = plain_assignment(statement)
+        inputs = {node.value for node in names_in([assigned[1]] if assigned else []) if not document.is_label(node)}
+        local = inputs & values.kinds.keys()
+        if any(bound.get(one, -1) >= index for one in local):
+            raise RefusalError(f"what {name} is made of is another value where the second part begins")
+        if index not in found:
+            found[index] = statement
+            waiting += [one for one in local if values.kinds[one] is Kind.STATIC]
+    return [found[index] for index in sorted(found)]
+
+
+def _touched(statement: cst.CSTNode) -> set[str]:
+    """Return the names that a statement binds, or whose values it may change."""
+    is_expression = isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], cst.Expr)
+    return {node.value for node in names_in([statement])} if is_expression else set(bound_in(statement))
 
 
 def _read_before_bound(document: Document, statements: Sequence[cst.CSTNode]) -> dict[str, list[cst.Name]]:
@@ -81,13 +147,15 @@ def _read_before_bound(document: Document, statements: Sequence[cst.CSTNode]) ->
     return found
 
 
-def _keys(document: Document, uses: Sequence[cst.Name]) -> list[tuple[cst.Subscript, str]] | None:
-    """Return the parts of a dictionary that are read, with their keys, None where the whole of it is, or a part is set."""
+def _keys(document: Document, function: cst.FunctionDef, uses: Sequence[cst.Name]) -> list[tuple[cst.Subscript, str]] | None:
+    """Return the parts of a dictionary that are read for certain, with their keys; None where the whole of it has to cross."""
     found = []
     for use in uses:
         around = document.parent(use)
         key = literal_key(around) if isinstance(around, cst.Subscript) and around.value is use else None
-        if key is None or not isinstance(around, cst.Subscript) or around.lpar or _is_set(document, around):
+        if key is None or not isinstance(around, cst.Subscript) or around.lpar:
+            return None
+        if _is_set(document, around) or not _is_certain(document, function, around):
             return None
         found.append((around, key))
     return found
@@ -98,6 +166,17 @@ def _is_set(document: Document, part: cst.Subscript) -> bool:
     if isinstance(around, cst.AugAssign | cst.AnnAssign):
         return around.target is part
     return any(isinstance(node, cst.AssignTarget | cst.Del) for node in document.ancestors(part))
+
+
+def _is_certain(document: Document, function: cst.FunctionDef, part: cst.Subscript) -> bool:
+    """Whether an expression is evaluated whenever the function runs: a key that is read in a branch may not be there else."""
+    branches = (cst.IfExp, cst.BooleanOperation, cst.Lambda, cst.BaseComp, cst.BaseCompoundStatement)
+    for node in document.ancestors(part):
+        if node is function:
+            return True
+        if isinstance(node, branches):
+            return False
+    return False
 
 
 def _name_for(name: str, key: str, taken: set[str]) -> str:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from pipeprof.advise.edits.crossing import find_crossing
+from pipeprof.advise.edits.crossing import cut_early, find_crossing
 from pipeprof.advise.edits.document import Document, Statement
 from pipeprof.advise.edits.source_text import RefusalError, Splice
 from pipeprof.advise.edits.value_kinds import nodes_in
 from pipeprof.advise.edits.verify import SyntaxTree, expression, parse
 
 _FIRST, _SECOND = "fixed", "drawn"
+_LOOKS_AT_NAMES = frozenset({"dir", "eval", "exec", "locals", "vars"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +89,9 @@ def cut_function(document: Document, function: cst.FunctionDef, cut: int) -> Cut
     index = max((number for number, start in enumerate(starts) if start <= cut), default=0)
     _require_plain(document, function)
     _require_parts(function, statements, index)
+    early = cut_early(document, function, statements, index)
+    if early > _is_docstring(statements[0]):
+        index = early
     crossing = find_crossing(document, function, statements[:index], statements[index:])
     made = CutFunction(
         first=document.fresh_name(f"{function.name.value}_{_FIRST}"),
@@ -151,8 +155,9 @@ def _require_plain(document: Document, function: cst.FunctionDef) -> None:
     inside = [node for node in nodes_in([function]) if node is not function.name]
     if any(isinstance(node, cst.Global | cst.Nonlocal | cst.Yield | cst.Await | cst.Match) for node in inside):
         raise RefusalError(f"{name} is more than a plain function of its arguments")
-    if any(isinstance(node, cst.Name) and node.value == name and not document.is_label(node) for node in inside):
-        raise RefusalError(f"{name} names itself")
+    named = {node.value for node in inside if isinstance(node, cst.Name) and not document.is_label(node)}
+    if name in named or not _LOOKS_AT_NAMES.isdisjoint(named):
+        raise RefusalError(f"{name} names itself, or looks its variables up by their names")
 
 
 def _require_parts(function: cst.FunctionDef, statements: Sequence[Statement], index: int) -> None:

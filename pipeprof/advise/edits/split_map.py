@@ -11,14 +11,15 @@ import copy
 from collections.abc import Mapping, Sequence
 
 import libcst as cst
+from libcst.metadata import GlobalScope
 
-from pipeprof.advise.edits.arguments import required_argument
+from pipeprof.advise.edits.arguments import given_argument, required_argument
 from pipeprof.advise.edits.assignments import Step, step_of
 from pipeprof.advise.edits.chains import append_call, chain_down, described, link, method, require_dataset
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.function_parts import CutFunction, cut_function
 from pipeprof.advise.edits.source_text import RefusalError, Splice
-from pipeprof.advise.edits.value_kinds import nodes_in
+from pipeprof.advise.edits.value_kinds import names_in, nodes_in
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree, expression
 
 _FUNCTION = "map_func"
@@ -41,6 +42,7 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
             raise RefusalError(f"{described(call)} is not a .{name}(...) of a dataset")
         require_dataset(document, call)
     argument = required_argument(document, mapped, _FUNCTION)
+    _require_order(document, mapped)
     function, cut = _definition(document, argument.value, params)
     parts = cut_function(document, function, cut)
     start, end = document.start(argument.value), document.end(argument.value)
@@ -57,6 +59,17 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
         parts.expect(tree)
 
     return Rewrite(splices=tuple(splices), expect=expect)
+
+
+def _require_order(document: Document, mapped: cst.Call) -> None:
+    """Refuse a map that may give its elements in any order: a cache behind it would keep the first.
+
+    Raises:
+        RefusalError: it is one.
+    """
+    index = given_argument(mapped, "deterministic", 2)
+    if index is not None and document.code(mapped.args[index].value) not in {"None", "True"}:
+        raise RefusalError(f"{described(mapped)} may give its elements in any order, and a cache would keep the first")
 
 
 def _definition(document: Document, value: cst.BaseExpression, params: Mapping[str, object]) -> tuple[cst.FunctionDef, int]:
@@ -95,6 +108,8 @@ def _removal(document: Document, shuffle: cst.Call, mapped: cst.Call) -> Splice:
     if isinstance(mapped.func, cst.Attribute) and mapped.func.value is shuffle:
         return stripped
     before, behind = step_of(document, shuffle), document.statement(mapped)
+    if before is not None:
+        _require_own_name(document, before, shuffle)
     follows = before is not None and document.siblings(before.statement)[1] is behind
     if before is None or not follows or before.value is not shuffle or not _takes_all(document, mapped, before.target):
         raise RefusalError(f"{described(shuffle)} and {described(mapped)} do not follow each other directly")
@@ -110,14 +125,34 @@ def _removal(document: Document, shuffle: cst.Call, mapped: cst.Call) -> Splice:
 def _takes_all(document: Document, mapped: cst.Call, name: str) -> bool:
     """Whether the map reads a name first, and nothing can read it as it was behind that."""
     receiver = mapped.func.value if isinstance(mapped.func, cst.Attribute) else None
-    if not isinstance(receiver, cst.Name) or receiver.value != name:
-        return False
     statement = document.statement(mapped)
     step = Step.read(statement)
+    value: cst.CSTNode | None = None
     if step is not None:
         is_in_chain = isinstance(step.value, cst.Call) and any(call is mapped for call in chain_down(step.value))
-        return step.target == name and is_in_chain
-    return isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], cst.Return)
+        value = step.value if step.target == name and is_in_chain else None
+    elif isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], cst.Return):
+        value = statement
+    readers = (
+        [] if value is None else [node for node in names_in([value]) if node.value == name and not document.is_label(node)]
+    )
+    return len(readers) == 1 and readers[0] is receiver
+
+
+def _require_own_name(document: Document, step: Step, shuffle: cst.Call) -> None:
+    """Make sure that the name of what is shuffled is read by nothing else: other functions, or the shuffle's own arguments.
+
+    Raises:
+        RefusalError: it may be.
+    """
+    name, scope = step.target, document.scope(step.statement.body[0])
+    if any(node.value == name and not document.is_label(node) for node in names_in(shuffle.args)):
+        raise RefusalError(f"the shuffle's arguments read {name}, which would be another dataset there")
+    declared = [node for kind in (cst.Global, cst.Nonlocal) for item in document.nodes(kind) for node in names_in([item])]
+    inner = [access for binding in (scope[name] if scope else ()) for access in binding.references if access.scope is not scope]
+    is_global = isinstance(scope, GlobalScope) and name in document.hidden_names
+    if inner or is_global or any(node.value == name for node in declared):
+        raise RefusalError(f"{name} may be read by another function")
 
 
 def _is_whole(shuffle: cst.Call, step: Step) -> bool:

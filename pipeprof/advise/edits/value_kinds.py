@@ -1,11 +1,12 @@
 """What the variables of a function are known to be, statement by statement: tensors, parts of the element, or anything.
 
 The one idea: a value counts as a tensor where the code shows it: TensorFlow's own functions that give one, and arithmetic with
-what is one. Values of the user's functions, lists and shapes are not known.
+what is one. What the user's functions give, and what may be changed in place behind another name, is not known.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -46,20 +47,28 @@ _SEVERAL = _words(
     "image.combined_non_max_suppression image.generate_bounding_box_proposals image.image_gradients "
     "image.non_max_suppression_padded image.non_max_suppression_with_scores image.sample_distorted_bounding_box "
     "image.stateless_sample_distorted_bounding_box math.approx_max_k math.approx_min_k math.top_k "
-    "strings.unicode_decode_with_offsets strings.unicode_split_with_offsets"
+    "signal.inverse_stft_window_fn strings.unicode_decode_with_offsets strings.unicode_split_with_offsets"
 )
 _TUPLES = frozenset({"audio.decode_wav", "math.top_k", "nn.moments", "unique"})  # of tensors
+_CASTS = frozenset({"cast", "image.convert_image_dtype"})
+_OF_SHAPES = frozenset({"rank", "shape", "size"})
+_STATIC_PARTS = frozenset({"dtype", "shape"})  # of a tensor
+_PURE = frozenset({"abs", "float", "int", "len", "list", "max", "min", "range", "round", "str", "tuple"})  # of Python's own
+_TENSORS_ONLY = cst.Divide | cst.FloorDivide | cst.Subtract | cst.Power | cst.MatrixMultiply  # no tuple or dictionary has them
 _RECORDS = frozenset({"io.parse_single_example", "io.parse_example"})
 
 
 class Kind(Enum):
     """What a value is known to be."""
 
-    ELEMENT = auto()  # a part of the element as it came: whatever stood there can stand there again
+    ELEMENT = auto()  # a part of the element as it came, or made of it: what stood in an element can stand in one again
     RECORD = auto()  # a dictionary of tensors
     TENSOR = auto()
-    LITERAL = auto()
+    STATIC = auto()  # the same whenever the function is traced: written out, global, or a shape; it would not be behind a map
     UNKNOWN = auto()
+
+
+_MUTABLE = frozenset({Kind.ELEMENT, Kind.RECORD})
 
 
 @dataclass(slots=True)
@@ -68,118 +77,217 @@ class Values:
 
     document: Document
     kinds: dict[str, Kind]
-    literals: dict[str, cst.SimpleStatementLine] = field(default_factory=dict)
+    made_by: dict[str, cst.SimpleStatementLine] = field(default_factory=dict)  # of the static ones
+    made: set[str] = field(default_factory=set)  # what was assigned, or changed
+    is_aliased: bool = False  # whether a dictionary may have two names
 
     def take(self, statement: cst.CSTNode) -> None:
         """Follow one statement; what is assigned in an unusual way is unknown from then on.
 
         Raises:
-            RefusalError: it may draw.
+            RefusalError: it may draw, or is there for its effect.
         """
-        self._refuse_draws(statement)
+        self._refuse_effects(statement)
+        self._look_for_changes(statement)
         assigned = plain_assignment(statement)
         if assigned is None:
             self._take_other(statement)
-            return
-        target, value = assigned
-        if isinstance(target, cst.Name):
-            self.kinds[target.value] = self.kind(value)
-            if self.kinds[target.value] is Kind.LITERAL and isinstance(statement, cst.SimpleStatementLine):
-                self.literals[target.value] = statement
-            return
-        kind = self._part_of(value)
-        parts = list(value.elements) if isinstance(value, cst.Tuple) else []
-        targets = list(target.elements)
-        kinds = [self.kind(part.value) for part in parts] if len(parts) == len(targets) else [kind] * len(targets)
-        for element, one in zip(targets, kinds, strict=True):
-            (name,) = names_in([element])
-            is_one = isinstance(element, cst.Element) and one is not Kind.LITERAL
-            self.kinds[name.value] = one if is_one else Kind.UNKNOWN
+        elif isinstance(assigned[0], cst.Name):
+            self._assign(assigned[0].value, self.kind(assigned[1]))
+            if isinstance(assigned[1], cst.Name) and self.kind(assigned[1]) in _MUTABLE:
+                self.is_aliased = True
+            if self.kinds[assigned[0].value] is Kind.STATIC and isinstance(statement, cst.SimpleStatementLine):
+                self.made_by[assigned[0].value] = statement
+        else:
+            self._assign_parts(*assigned)
 
-    def _refuse_draws(self, statement: cst.CSTNode) -> None:
+    def kind(self, value: cst.BaseExpression) -> Kind:
+        """Return what an expression gives."""
+        found = Kind.UNKNOWN
+        match value:
+            case cst.Name():
+                found = self.kinds.get(value.value, Kind.STATIC)
+            case cst.Integer() | cst.Float() | cst.SimpleString():
+                found = Kind.STATIC
+            case cst.Attribute() if value.attr.value in _STATIC_PARTS or self.kind(value.value) is Kind.STATIC:
+                found = Kind.STATIC
+            case cst.Subscript():
+                found = self._item(value)
+            case cst.Call():
+                found = self._called(value)
+            case cst.Dict():
+                found = self._mapping(value)
+            case cst.Tuple() | cst.List() if {self.kind(item.value) for item in value.elements} <= {Kind.STATIC}:
+                found = Kind.STATIC
+            case cst.UnaryOperation() if not isinstance(value.operator, cst.Not):
+                found = self._computed(value.operator, value.expression)
+            case cst.BinaryOperation():
+                found = self._computed(value.operator, value.left, value.right)
+        return found
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def _assign(self, name: str, kind: Kind) -> None:
+        self.kinds[name] = kind
+        self.made.add(name)
+        self.made_by.pop(name, None)
+
+    def _assign_parts(self, target: cst.Name | cst.Tuple | cst.List, value: cst.BaseExpression) -> None:
+        """Follow ``a, b = value``; the parts of an element may be dictionaries that are reached by either name."""
+        targets = list(target.elements) if isinstance(target, cst.Tuple | cst.List) else []
+        parts = list(value.elements) if isinstance(value, cst.Tuple) else []
+        whole = Kind.UNKNOWN
+        if isinstance(value, cst.Call) and self._meaning(value) in _TUPLES:
+            whole = Kind.TENSOR
+        elif self.kind(value) is Kind.ELEMENT:
+            whole, self.is_aliased = Kind.ELEMENT, True
+        kinds = [self.kind(part.value) for part in parts] if len(parts) == len(targets) else [whole] * len(targets)
+        self.is_aliased |= not _MUTABLE.isdisjoint(kinds)
+        for element, kind in zip(targets, kinds, strict=True):
+            (name,) = names_in([element])
+            is_one = isinstance(element, cst.Element) and kind is not Kind.STATIC
+            self._assign(name.value, kind if is_one else Kind.UNKNOWN)
+
+    def is_light(self, value: cst.BaseExpression) -> bool:
+        """Whether an expression makes a tensor wider that is one already: a cast or a division, and arithmetic around it."""
+        match value:
+            case cst.Call() if self._meaning(value) in _CASTS and value.args:
+                return self.kind(value.args[0].value) is Kind.TENSOR
+            case cst.BinaryOperation() if self.kind(value.right) is Kind.STATIC:
+                is_division = isinstance(value.operator, cst.Divide) and self.kind(value.left) is Kind.TENSOR
+                return self.is_light(value.left) or (is_division and isinstance(value.left, cst.Name))
+        return False
+
+    def _take_other(self, statement: cst.CSTNode) -> None:
+        """Follow what is no plain assignment: a tensor stays one where all that it becomes are tensors."""
+        if self._sets_a_tensor(statement):
+            self.made.update(bound_in(statement))
+            return
+        bound = Counter(bound_in(statement))
+        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1 else None
+        becomes: dict[str, list[Kind]] = {name: [] for name in bound}
+        if isinstance(small, cst.AugAssign) and isinstance(small.target, cst.Name):
+            operator = cst.Subtract() if isinstance(small.operator, cst.SubtractAssign | cst.DivideAssign) else cst.Add()
+            becomes[small.target.value] = [self._computed(operator, small.target, small.value)]
+        elif isinstance(statement, cst.If | cst.For | cst.While | cst.With):
+            becomes = self._follow_block(statement, len(bound) if isinstance(statement, cst.For | cst.While) else 1)
+        for name, times in bound.items():
+            found = becomes.get(name, [])
+            is_tensor = set(found) == {Kind.TENSOR} and len(found) == times
+            stays = is_tensor and self.kinds.get(name) in {Kind.ELEMENT, Kind.TENSOR}
+            self._assign(name, Kind.TENSOR if stays else Kind.UNKNOWN)
+
+    def _follow_block(self, statement: cst.CSTNode, passes: int) -> dict[str, list[Kind]]:
+        """Return what the names become that are bound on the lines of a block, the last time that it runs."""
+        inside = Values(self.document, dict(self.kinds), is_aliased=self.is_aliased)
+        becomes: dict[str, list[Kind]] = {}
+        for _ in range(max(1, passes)):
+            becomes = {}
+            for line in (node for node in nodes_in([statement]) if isinstance(node, cst.SimpleStatementLine)):
+                inside.take(line)
+                for name in bound_in(line):
+                    becomes.setdefault(name, []).append(inside.kinds.get(name, Kind.UNKNOWN))
+        changed = [name for name, kind in inside.kinds.items() if kind is Kind.UNKNOWN and self.kinds.get(name) in _MUTABLE]
+        for name in changed:
+            self._assign(name, Kind.UNKNOWN)
+        return becomes
+
+    def _refuse_effects(self, statement: cst.CSTNode) -> None:
+        """Refuse what may draw, what binds a name inside of an expression, and calls of which only the effect counts."""
         for node in nodes_in([statement]):
+            if isinstance(node, cst.NamedExpr):
+                raise RefusalError("an expression before the first draw assigns a name")
             if isinstance(node, cst.Name) and _DRAWS in node.value.lower():
                 parts = [part for part in self.document.ancestors(node) if isinstance(part, cst.Attribute)]
                 if not any(part.attr.value.startswith(_DRAWS_NOTHING) for part in parts):
                     raise RefusalError(f"{node.value}, before the first draw, may draw, too")
+            call = node.value if isinstance(node, cst.Expr) else None
+            if isinstance(call, cst.Call) and not self._is_harmless(call):
+                raise RefusalError(f"{self.document.code(call.func)}, before the first draw, is called for its effect")
 
-    def _take_other(self, statement: cst.CSTNode) -> None:
-        """Follow what is no plain assignment: a tensor stays one where all that it becomes are tensors."""
-        bound = set(bound_in(statement))
-        becomes: dict[str, set[Kind]] = {name: set() for name in bound}
-        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1 else None
-        if isinstance(small, cst.AugAssign) and isinstance(small.target, cst.Name):
-            becomes[small.target.value] = {self._computed(small.target, small.value)}
-        elif isinstance(statement, cst.If | cst.For | cst.While | cst.With):
-            inside = Values(self.document, dict(self.kinds))
-            for line in (node for node in nodes_in([statement]) if isinstance(node, cst.SimpleStatementLine)):
-                inside.take(line)
-                for name in bound_in(line):
-                    becomes[name].add(inside.kinds[name])
-        changed = dict.fromkeys(self._asked_to_change(statement), Kind.UNKNOWN)
-        for name in bound:
-            stays = becomes[name] == {Kind.TENSOR} and self.kinds.get(name) in {Kind.ELEMENT, Kind.TENSOR}
-            changed[name] = Kind.TENSOR if stays else Kind.UNKNOWN
-        self.kinds.update(changed)
+    def _is_harmless(self, call: cst.Call) -> bool:
+        """Whether a call by itself leaves nothing behind but a check, a line of output or a shape."""
+        if self._meaning(call) or (isinstance(call.func, cst.Name) and call.func.value == "print"):
+            return True
+        is_method = isinstance(call.func, cst.Attribute) and call.func.attr.value == "set_shape"
+        return is_method and isinstance(call.func, cst.Attribute) and self.kind(call.func.value) is Kind.TENSOR
 
-    def _asked_to_change(self, statement: cst.CSTNode) -> Iterator[str]:
-        """Yield what is no single tensor, and has a method of its own called in a statement (``example.update(...)``)."""
+    def _look_for_changes(self, statement: cst.CSTNode) -> None:
+        """Forget what dictionaries hold where one may be changed in place, but by a tensor for a key of one with one name."""
         for node in nodes_in([statement]):
-            if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and isinstance(node.func.value, cst.Name):
-                name = node.func.value.value
-                if self.kinds.get(name) in {Kind.ELEMENT, Kind.RECORD}:
-                    yield name
+            if isinstance(node, cst.Call) and not self._leaves_alone(node):
+                self._forget_dictionaries()
+            is_item = isinstance(node, cst.AssignTarget | cst.AugAssign) and isinstance(node.target, cst.Subscript)
+            if is_item and not self._sets_a_tensor(statement):
+                self._forget_dictionaries()
+            if isinstance(node, cst.Del):
+                self._forget_dictionaries()
 
-    def _part_of(self, value: cst.BaseExpression) -> Kind:
-        """Return what each part of a value is that is assigned to several names."""
-        if isinstance(value, cst.Call) and self._meaning(value) in _TUPLES:
-            return Kind.TENSOR
-        return Kind.ELEMENT if self.kind(value) is Kind.ELEMENT else Kind.UNKNOWN
+    def _leaves_alone(self, call: cst.Call) -> bool:
+        """Whether a call cannot change a dictionary: it is TensorFlow's, or gets none and is no method of one."""
+        if self._meaning(call) or (isinstance(call.func, cst.Name) and call.func.value in _PURE | {"print"}):
+            return True
+        receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
+        given = [argument.value for argument in call.args] + ([receiver] if receiver is not None else [])
+        return all(self.kind(value) in {Kind.TENSOR, Kind.STATIC} for value in given)
 
-    def kind(self, value: cst.BaseExpression) -> Kind:
-        """Return what an expression gives."""
-        if isinstance(value, cst.Name):
-            return self.kinds.get(value.value, Kind.UNKNOWN)
-        if isinstance(value, cst.Integer | cst.Float | cst.SimpleString):
-            return Kind.LITERAL
-        if isinstance(value, cst.Subscript):
-            return self._item(value)
-        if isinstance(value, cst.Call):
-            return self._called(value)
-        if isinstance(value, cst.Dict):
-            return self._mapping(value)
-        if isinstance(value, cst.UnaryOperation) and not isinstance(value.operator, cst.Not):
-            return self._computed(value.expression)
-        if isinstance(value, cst.BinaryOperation) and not isinstance(value.left, cst.SimpleString):
-            return self._computed(value.left, value.right)
-        return Kind.UNKNOWN
+    def _sets_a_tensor(self, statement: cst.CSTNode) -> bool:
+        """Whether a statement is ``record["key"] = tensor``, of a dictionary that has no other name."""
+        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1 else None
+        if self.is_aliased or not isinstance(small, cst.Assign) or len(small.targets) != 1:
+            return False
+        part = small.targets[0].target
+        is_key = isinstance(part, cst.Subscript) and isinstance(part.value, cst.Name) and literal_key(part) is not None
+        return is_key and self.kind(small.value) is Kind.TENSOR
 
-    def _computed(self, *operands: cst.BaseExpression) -> Kind:
+    def _forget_dictionaries(self) -> None:
+        for name, kind in self.kinds.items():
+            if kind in _MUTABLE:
+                self.kinds[name] = Kind.UNKNOWN
+
+    # --- expressions --------------------------------------------------------------------------------------------------
+
+    def _computed(self, operator: cst.CSTNode, *operands: cst.BaseExpression) -> Kind:
         kinds = {self.kind(operand) for operand in operands}
-        is_tensor = Kind.TENSOR in kinds or (Kind.ELEMENT in kinds and Kind.UNKNOWN not in kinds)
+        if Kind.UNKNOWN in kinds or Kind.RECORD in kinds:
+            return Kind.UNKNOWN
+        if Kind.TENSOR in kinds:
+            is_format = isinstance(operator, cst.Modulo) and isinstance(operands[0], cst.SimpleString)
+            return Kind.UNKNOWN if is_format else Kind.TENSOR
+        if kinds == {Kind.STATIC}:
+            return Kind.STATIC
+        is_tensor = isinstance(operator, _TENSORS_ONLY) or any(isinstance(one, cst.Float) for one in operands)
         return Kind.TENSOR if is_tensor else Kind.UNKNOWN
 
     def _mapping(self, value: cst.Dict) -> Kind:
         elements = [item for item in value.elements if isinstance(item, cst.DictElement)]
         kinds = {self.kind(item.value) for item in elements if isinstance(item.key, cst.SimpleString)}
         is_whole = len(elements) == len(value.elements) and all(isinstance(item.key, cst.SimpleString) for item in elements)
-        return Kind.RECORD if is_whole and kinds and kinds <= {Kind.ELEMENT, Kind.TENSOR} else Kind.UNKNOWN
+        if not is_whole or not kinds or not kinds <= {Kind.ELEMENT, Kind.TENSOR}:
+            return Kind.UNKNOWN
+        self.is_aliased |= Kind.ELEMENT in kinds
+        return Kind.ELEMENT if Kind.ELEMENT in kinds else Kind.RECORD
 
     def _item(self, value: cst.Subscript) -> Kind:
-        base = self.kind(value.value)
-        if base is Kind.TENSOR:
-            return Kind.TENSOR
-        key = literal_key(value)
-        if base is Kind.RECORD and key is not None:
-            return Kind.TENSOR
-        return Kind.ELEMENT if base is Kind.ELEMENT and key is not None else Kind.UNKNOWN
+        base, key = self.kind(value.value), literal_key(value)
+        if base in {Kind.TENSOR, Kind.STATIC}:
+            return base
+        if key is None:
+            return Kind.UNKNOWN
+        return {Kind.RECORD: Kind.TENSOR, Kind.ELEMENT: Kind.ELEMENT}.get(base, Kind.UNKNOWN)
 
     def _called(self, call: cst.Call) -> Kind:
         name = self._meaning(call)
         if name in _RECORDS:
             return Kind.RECORD
+        kinds = {self.kind(argument.value) for argument in call.args}
+        if isinstance(call.func, cst.Name) and call.func.value in _PURE:
+            return Kind.STATIC if kinds <= {Kind.STATIC} else Kind.UNKNOWN
         is_tensor = name in _FUNCTIONS or (f"{_TENSORFLOW}{name}".startswith(_MODULES) and name not in _SEVERAL)
-        return Kind.TENSOR if is_tensor else Kind.UNKNOWN
+        if not is_tensor:
+            return Kind.UNKNOWN
+        is_static = name in _OF_SHAPES or (kinds <= {Kind.STATIC} and not name.startswith("io."))
+        return Kind.STATIC if is_static else Kind.TENSOR
 
     def _meaning(self, call: cst.Call) -> str:
         """Return the name in TensorFlow of what is called, empty where it is something else."""

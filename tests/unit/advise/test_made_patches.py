@@ -13,6 +13,7 @@ from pipeprof.advise.patches import patch_for
 from pipeprof.advise.recommend import shown_by_script
 from pipeprof.advise.source_edit import Patch
 from pipeprof.capture.call_sites import source_digest
+from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Recommendation, Safety, StageOp, Trial
 from pipeprof.model.profile import CallSite, Change, FirstDraw, RerunFacts, StageFunction, TrialRecord, TrialState
 from tests.support.builders import Scene, function, stage
@@ -149,10 +150,50 @@ SPENT = tuple(
 def test_a_random_map_is_cut_in_the_source_where_the_trial_cut_it(
     change_of_function: dict[str, Any], stages: str, reason: str, tmp_path: Path
 ) -> None:
+    analysis, item = random_map(tmp_path, stages, change_of_function)
+
+    patch = patch_for([item], analysis)
+
+    assert (patch.diff is None) is bool(reason), patch.reason
+    assert reason in patch.reason
+    shuffled = ".shuffle(9)" if "shuffle" in stages else ""
+    assert reason or f"+ds = source().map(load_fixed).cache(){shuffled}.map(load_drawn)" in str(patch.diff)
+
+
+@pytest.mark.parametrize(
+    ("stages", "twin", "change_of_twin", "reason"),
+    [
+        ("map", "map", {}, ""),
+        ("map", "batch map", {}, ""),
+        ("map", "shuffle map", {}, "they draw at different lines, or are not all shuffled alike"),
+        ("shuffle map", "map", {}, "they draw at different lines, or are not all shuffled alike"),
+        ("map", "map", {"line": 3}, "they draw at different lines, or are not all shuffled alike"),
+        ("map", "map", {"first_draw": None}, "The line that first draws is not known"),
+    ],
+)
+def test_maps_that_one_call_makes_are_cut_together_or_not_at_all(
+    stages: str, twin: str, change_of_twin: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    analysis, item = random_map(tmp_path, stages, {})
+    other, _ = random_map(tmp_path, twin, change_of_twin)
+    (view,), (second,) = analysis.pipelines, other.pipelines
+    mapped = replace(second.stages[-1].stage, call_site=view.stages[-1].stage.call_site)
+    made_by_it = (*second.stages[:-1], replace(second.stages[-1], stage=mapped))
+    analysis, item = random_map(tmp_path, stages, {})  # the file is the first one's again
+    analysis = replace(analysis, pipelines=(*analysis.pipelines, replace(second, stages=made_by_it)))
+
+    patch = patch_for([item], analysis)
+
+    assert (patch.diff is None) is bool(reason), patch.reason
+    assert reason in patch.reason
+
+
+def random_map(tmp_path: Path, stages: str, change_of_function: dict[str, Any]) -> tuple[Analysis, Recommendation]:
+    """A script whose map draws, as it was analysed, and the advice to split the map."""
     script, given = tmp_path / "train.py", dict(change_of_function)
     chain = "source()" + "".join(".map(load)" if name == "map" else f".{name}(9)" for name in stages.split())
     script.write_text("\n".join(["import tensorflow as tf", *LOAD, f"ds = {chain}", ""]))
-    draw = FirstDraw(file=given.pop("file", str(script)), defined=2, line=4, behind=given.pop("behind", ()))
+    draw = FirstDraw(file=given.pop("file", str(script)), defined=2, line=given.pop("line", 4), behind=given.pop("behind", ()))
     made_of = replace(RANDOM, **{"first_draw": draw, **given})
     specs = [stage(name, 0.01, function=made_of if name == "map" else None) for name in stages.split()]
     analysis = Scene(stages=(stage("range"), *specs)).analysis()
@@ -171,10 +212,4 @@ def test_a_random_map_is_cut_in_the_source_where_the_trial_cut_it(
     analysis = replace(analysis, profile=replace(analysis.profile, run=run), pipelines=(replace(view, stages=tuple(found)),))
     mapped = f"s{len(found) - 1}"
     item = replace(change("p"), change=Change(kind="split_map"), pipeline_id="p0", stage_id=mapped)
-
-    patch = patch_for([item], analysis)
-
-    assert (patch.diff is None) is bool(reason), patch.reason
-    assert reason in patch.reason
-    shuffled = ".shuffle(9)" if "shuffle" in stages else ""
-    assert reason or f"+ds = source().map(load_fixed).cache(){shuffled}.map(load_drawn)" in str(patch.diff)
+    return analysis, item

@@ -68,15 +68,16 @@ DRAW = "return x + tf.random.normal([])  # draws"
         (load('"""Words."""', DRAW), "load draws in its first statement"),
         (load("x = parts(x)", DRAW), "what x holds where load first draws is not known to be one tensor"),
         (load("x = tf.split(x, 2)", DRAW), "what x holds where load first draws is not known"),
-        (load("n = x.shape[0]", "return tf.random.normal([n])  # draws"), "what n holds where load first draws"),
+        (load("n = x.shape[0]", "return tf.random.normal([n])  # draws"), "nothing that load makes before its first draw"),
         (load("if tf.size(x) > 2:", "    x = tf.sqrt(x)", DRAW), ""),
-        (load("y = x['a']", "x.update(y=3)", "return x, tf.random.normal([])  # draws"), "what x holds where load"),
+        (load("y = x['a']", "x.update(y=3)", "return x, tf.random.normal([])  # draws"), "x.update, before the first draw, is"),
         (load("x = tf.sqrt(x)", "x += 1", "if tf.size(x) > 2:", "    x = x * 2", "elif A:", "    x -= 1", DRAW), ""),
         (load("x = tf.sqrt(x)", "for i in range(4):", "    x = tf.linalg.matmul(x, x)", DRAW), ""),
         (load("x = tf.sqrt(x)", "for i in range(4):", "    x = parts(x)", "    x = tf.sqrt(x)", DRAW), "what x holds"),
         (load("for i in range(4):", "    y = tf.sqrt(x)", "return y + tf.random.normal([])  # draws"), "what y holds"),
         (load("with open(x) as y:", "    z = 3", "return y + tf.random.normal([])  # draws"), "what y holds where load"),
-        (load("y = {'a': tf.sqrt(x), 'b': x}", "return y, tf.random.normal([])  # draws"), ""),
+        (load("y = {'a': tf.sqrt(x), 'b': x['b']}", "return y, tf.random.normal([])  # draws"), "y alone is not known to be"),
+        (load("y = {'a': tf.sqrt(x)}", "return y, tf.random.normal([])  # draws"), ""),
         (load("y = {'a': tf.sqrt(x), **x}", "return y, tf.random.normal([])  # draws"), "what y holds where load first"),
         (load("y = {'a': [x], 'b': x}", "return y, tf.random.normal([])  # draws"), "what y holds where load first"),
         (load("y = tf.random.stateless_normal([9], [x, 3])", "return y * tf.random.normal([])  # draws"), ""),
@@ -105,6 +106,70 @@ DRAW = "return x + tf.random.normal([])  # draws"
     ],
 )
 def test_what_cannot_be_cut_safely_is_refused(workplace, text, reason):
+    patch = plan(workplace, text)
+
+    assert (patch.diff is None) == bool(reason)
+    assert reason in patch.reason
+
+
+NOISE = "return y + tf.random.normal([])  # draws"
+SHUFFLED = f"{HEAD}def load(x):\n{BODY}"
+UNKNOWN = "what {} holds where load first draws is not known to be one tensor"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            load("n = 3", "m = n", "n = 4", "y = tf.sqrt(x)", "return y + tf.random.normal([m, n])  # draws"),
+            "what m is made of",
+        ),
+        (load("y = tf.reshape(x, [(n := 3)])", "return y + tf.random.normal([n])  # draws"), "assigns a name"),
+        (load("with tf.name_scope('s'):", "    x = tf.stack([x * s for s in A])", DRAW), ""),
+        (load("x = tf.sqrt(x)", "if A: x = 3", "else:", "    x = tf.abs(x)", DRAW), UNKNOWN.format("x")),
+        (load("x = tf.sqrt(x)", "for x in B:", "    x = tf.abs(x)", DRAW), UNKNOWN.format("x")),
+        (load("x = y = tf.sqrt(x)", "for _ in B:", "    x = y", "    y = parts(x)", DRAW), UNKNOWN.format("x")),
+        (
+            load("y = tf.sqrt(x['a'])", "out = x", "out['n'] = 3", "return y, x['n'], tf.random.normal([])  # draws"),
+            UNKNOWN.format("x"),
+        ),
+        (load("y = tf.sqrt(x['a'])", "add(x)", NOISE), "add, before the first draw, is called for its effect"),
+        (load("y = tf.sqrt(x['a'])", "_ = add(x)", "return y, x['n'], tf.random.normal([])  # draws"), UNKNOWN.format("x")),
+        (load("y = tf.sqrt(x['a'])", "_ = x.pop('n')", "return y, x, tf.random.normal([])  # draws"), UNKNOWN.format("x")),
+        (
+            load("m = x['m']", "y = tf.sqrt(x['a'])", "m['n'] = 3", "return y, x['m'], tf.random.normal([])  # draws"),
+            UNKNOWN.format("x"),
+        ),
+        (load("y = tf.sqrt(x['a'])", "del x['n']", "return y, x, tf.random.normal([])  # draws"), UNKNOWN.format("x")),
+        (load("y = x | OTHER", "return y, tf.random.normal([])  # draws"), UNKNOWN.format("y")),
+        (load("y = tf.signal.inverse_stft_window_fn(x)", NOISE), UNKNOWN.format("y")),
+        (
+            load("y = tf.sqrt(x)", "SEEN.append(y)", "return SEEN[-1] + tf.random.normal([])  # draws"),
+            "SEEN.append, before the",
+        ),
+        (
+            load("y = tf.sqrt(x)", "z = tf.random.normal([])  # draws", "return y + z, locals()"),
+            "looks its variables up by their",
+        ),
+        (
+            load("y = x['pair']", "z = tf.sqrt(x['a'])", "return y, tf.random.normal([])  # draws"),
+            "y alone is not known to be one",
+        ),
+        (
+            SHUFFLED + "def make(ds):\n    ds = ds.shuffle(9)§\n    return ds.map(load)¤, ds.map(g)\n",
+            "do not follow each other directly",
+        ),
+        (SHUFFLED + "ds = src.shuffle(9)§\nds = ds.map(load)¤.concatenate(ds.map(g))\n", "do not follow each other directly"),
+        (SHUFFLED + "ds = make(ds).shuffle(len(ds))§\nds = ds.map(load)¤\n", "the shuffle's arguments read ds"),
+        (
+            SHUFFLED + "def look():\n    return ds\nds = src.shuffle(9)§\nds = ds.map(load)¤\n",
+            "ds may be read by another function",
+        ),
+        (SHUFFLED + "def f():\n    global ds\n    ds = src.shuffle(9)§\n    ds = ds.map(load)¤\n", "ds may be read by another"),
+        (SHUFFLED + "ds = src.map(load, 4, False)§\n", "may give its elements in any order, and a cache would keep"),
+    ],
+)
+def test_what_would_be_another_value_or_another_data_set_is_refused(workplace, text, reason):
     patch = plan(workplace, text)
 
     assert (patch.diff is None) == bool(reason)
