@@ -125,10 +125,10 @@ def _marks(case: Case, item: Observation) -> set[str]:
 
 def _is_false(finding: Finding, case: Case, item: Observation) -> bool:
     """A report that no case answers for; the rules on a run as a whole answer for their own cures only."""
-    if finding.severity is Severity.INFO:
-        return False
     if finding.code in case.silent:
         return True
+    if finding.severity is Severity.INFO:
+        return False
     if finding.code in TELLS_ONLY or finding.code in {*case.fires, *case.may}:
         return False
     if case.kind is not Kind.PLANTED:

@@ -79,13 +79,15 @@ def _read_table(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    if TABLE not in text:
+    if TABLE.rpartition(".")[2] not in text:
         return None
     try:
-        document = tomllib.loads(text)
+        tools = tomllib.loads(text).get("tool")
     except tomllib.TOMLDecodeError as error:
+        if TABLE not in text:
+            return None
         raise UserError(f"{path} cannot be read: {error}", "mend it, or start pipeprof elsewhere") from error
-    return document.get("tool", {}).get("pipeprof")
+    return tools.get("pipeprof") if isinstance(tools, dict) else None
 
 
 def _words(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeprof import units
-from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, mean_of, measured
+from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, last_loss, mean_of, measured
 from pipeprof.errors import UserError
 from pipeprof.launch.handover import Order, command_line
 from pipeprof.launch.interpreter import interpreter_flags
@@ -79,7 +80,7 @@ class Rerun:
 
         Raises:
             KeyboardInterrupt: the user ended it; finished pairs are kept.
-            UserError: a copy of the directory could not be made.
+            UserError: a copy of the directory could not be made, or the script fails by itself.
         """
         for index in range(self._order.pairs):
             found: dict[bool, Measured] = {}
@@ -89,12 +90,25 @@ class Rerun:
                 self._say(f"re-run {number} of {2 * self._order.pairs}, {kind} the changes")
                 trial = self._trial(number, with_changes)
                 if isinstance(trial, _Failed):
+                    self._refuse_unrepeatable(trial, number, with_changes)
                     return self._keep(self._failed(trial, with_changes))
                 found[with_changes] = trial.measured
                 self._outputs.append((with_changes, trial.run.path / OUTPUT_FILE))
             self._pairs.append(Pair(found[False], found[True]))
             self._keep(self._concluded())
         return self.record
+
+    def _refuse_unrepeatable(self, trial: _Failed, number: int, with_changes: bool) -> None:
+        """Refuse a script that fails by itself the first time that it is run again; nothing of it is kept.
+
+        Raises:
+            UserError: it does.
+        """
+        if number > 1 or with_changes or not trial.is_of_changes:
+            return
+        shutil.rmtree(self._run.path / self.record.id, ignore_errors=True)
+        hint = "run it by hand; --scratch auto runs it in a fresh copy of its directory"
+        raise UserError(f"the script cannot be run again as it was: {trial.reason}", hint)
 
     def _keep(self, record: TrialRecord) -> TrialRecord:
         self.record = replace(record, wall_s=time.monotonic() - self._began)
@@ -177,7 +191,17 @@ class Rerun:
             candidate_wait_share=mean_of(item.wait_share for item in after),
             same_output=same,
             output_note=note,
+            baseline_losses=self._losses(with_changes=False),
+            candidate_losses=self._losses(with_changes=True),
         )
+
+    def _losses(self, *, with_changes: bool) -> tuple[float, ...]:
+        """Return the last loss of each process of one kind, none where one of them printed none."""
+        found = []
+        for path in (path for of_changes, path in self._outputs if of_changes is with_changes):
+            with path.open("rb") as output:
+                found.append(last_loss(output))
+        return tuple(loss for loss in found if loss is not None) if None not in found else ()
 
     def _compare_outputs(self) -> tuple[bool, str]:
         """Compare every output with the first one without the changes; those without them differ by themselves."""

@@ -7,7 +7,7 @@ mechanically are recommended too, as ``manual`` and with the reason why nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes import find_change
@@ -189,26 +189,10 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
     record = next((item for item in trials if item.id == recommendation.id), None)
     if record is None:
         return recommendation
-    trial = Trial(
-        state=record.state,
-        method=record.method,
-        reason=_SHOWN if record.change.kind in UNTIMED and record.id in shown_by_script(trials) else record.reason,
-        speedup=record.speedup,
-        low=record.low,
-        high=record.high,
-        pairs=record.pairs,
-        elements=record.elements,
-        elements_compared=record.elements_compared,
-        epochs_compared=record.epochs_compared,
-        elements_note=record.elements_note,
-        noise_low=record.noise_low,
-        noise_high=record.noise_high,
-        fill_s=record.fill_s,
-        memory_bytes=record.memory_bytes,
-        on_top_of=record.on_top_of,
-        impossible=record.impossible,
-        undecided=_is_undecided(record),
-    )
+    shown = {item.name: getattr(record, item.name) for item in fields(Trial) if item.name != "undecided"}
+    if record.change.kind in UNTIMED and record.id in shown_by_script(trials):
+        shown["reason"] = _SHOWN
+    trial = Trial(**shown, undecided=_is_undecided(record))
     is_confirmed = record.state is TrialState.CONFIRMED
     if record.elements is ElementsState.DIFFERENT:
         return replace(

@@ -64,7 +64,7 @@ class _Bench:
     plan: TrialPlan
     names: Mapping[str, str]
     current: Replayable
-    kept: list[str]
+    kept: dict[str, Replayable]  # id of each change that was kept, and the pipeline with it and those before it
     noise: Interval | None = None
     idle_scale: float | None = None
 
@@ -175,7 +175,7 @@ class Search:
         own_cpu = self._pipeline_cpu(current, plan)
         total = view.cpu_s_per_step
         cpu = max(0.0, total - own_cpu) if total is not None and own_cpu is not None else 0.0
-        return _Bench(view, replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0))), names, current, [])
+        return _Bench(view, replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0))), names, current, {})
 
     @staticmethod
     def _epoch_steps(view: PipelineView) -> int | None:
@@ -275,7 +275,7 @@ class Search:
             fills_cache=self._holds_cache(bench, item),
             fill_elements=bench.plan.epoch_steps if item.change.kind == REPEAT else None,
         )
-        record = new_record(item, "it was being tried", bench.kept)
+        record = new_record(item, "it was being tried", tuple(bench.kept))
         deadline_s = plan.hard_deadline_s + _COMPARE_S + _COMPARE_LONGER_S + _GRACE_S
         self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
         try:
@@ -311,7 +311,7 @@ class Search:
         """Let what follows be tried on top of a change; one of the loop is none of the pipeline."""
         if item.change.kind != REPEAT:
             bench.current = changed
-            bench.kept.append(item.id)
+            bench.kept[item.id] = changed
             bench.idle_scale = idle_scale
 
     def _rewrite(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> tuple[Replayable, int | None]:
@@ -339,7 +339,10 @@ class Search:
         revoked = records[1:] if outcome.state is TrialState.WORSE else []
         for record in revoked:
             self._stream(TrialEvent.now("result", trial=replace(record, state=TrialState.WORSE, reason=_NOT_TOGETHER)))
-        if not revoked:
+        if revoked:
+            bench.kept = dict(list(bench.kept.items())[:1])
+            (bench.current,) = bench.kept.values()
+        else:
             self._stream(TrialEvent.now("result", trial=records[-1]))
 
     def _compare(self, bench: _Bench, changed: Replayable, item: Recommendation, longest_s: float = _COMPARE_S) -> Equivalence:
@@ -349,7 +352,7 @@ class Search:
         return compare_change(item, (bench.current, changed), rewrite, bench.names, self._comparison_s(longest_s))
 
     def _comparison_s(self, longest_s: float = _COMPARE_S) -> float:
-        """Return the seconds for comparing elements: a quarter of what is left at first, half of it at more length."""
+        """Return the seconds for comparing elements: a quarter of what is left at first, later half of it."""
         return min(longest_s, max(1.0, self._left_s / (4 if longest_s <= _COMPARE_S else 2)))
 
     def _holds_cache(self, bench: _Bench, item: Recommendation | TrialRecord) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pipeprof import units
 from pipeprof.advise.guard import HungError, Pulse, run_guarded
 from pipeprof.advise.pairing import Bench, Factory, Phase, TrialPlan
+from pipeprof.advise.reads import Reads
 from pipeprof.advise.replay import Block, Edge, EmptyPipelineError, StoppedError
 from pipeprof.analysis.agreement import NOT_REPRODUCED, WAIT_TOLERANCE
 from pipeprof.analysis.significance import Interval, Judgement, SequentialTest, mean_interval, noise_margin, ratio_interval
@@ -49,6 +50,8 @@ class TrialOutcome:
     candidate_wait_share: float | None = None
     baseline_cpu_s: float | None = None  # per element
     candidate_cpu_s: float | None = None
+    cpu: Interval | None = None  # baseline over candidate
+    reads: Reads | None = None  # of the whole process, while it ran
     noise: Interval | None = None  # A/A; pass it on to the next trial of this pipeline
     idle_scale: float | None = None  # likewise
     fill_s: float | None = None  # the candidate's first pass beyond the baseline's, without a consumer
@@ -72,7 +75,7 @@ def run_trial(
     the caller's thread with a text and the share of the budget used. ``stop`` ends the trial as not tried.
     """
     edge = edge or Edge()
-    started = edge.clock()
+    started, before = edge.clock(), Reads.now()
     held: list[Bench] = []
 
     def work(pulse: Pulse) -> Judgement:
@@ -92,7 +95,7 @@ def run_trial(
         judgement, hung = _failed(error, held, stop), True
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what user code raises in a replay is a result, not our failure
         judgement = _failed(error, held, stop)
-    return _outcome(judgement, held, edge.clock() - started, hung)
+    return replace(_outcome(judgement, held, edge.clock() - started, hung), reads=Reads.since(before))
 
 
 def _judge_pairs(bench: Bench) -> Judgement:
@@ -149,6 +152,7 @@ def _outcome(judgement: Judgement, held: Sequence[Bench], wall_s: float, hung: b
         candidate_wait_share=bench.candidate.wait_share(),
         baseline_cpu_s=bench.baseline.mean(lambda block: block.cpu_s),
         candidate_cpu_s=bench.candidate.mean(lambda block: block.cpu_s),
+        cpu=_cpu_ratio(bench),
         noise=bench.noise,
         idle_scale=bench.consumer.idle_scale,
         fill_s=bench.fill_s if has_run else None,
@@ -156,6 +160,15 @@ def _outcome(judgement: Judgement, held: Sequence[Bench], wall_s: float, hung: b
         wall_s=wall_s,
         left_behind=hung,
     )
+
+
+def _cpu_ratio(bench: Bench) -> Interval | None:
+    """Return the ratio of CPU seconds an element, baseline over candidate, as that of the times is judged."""
+    pairs = [(one.cpu_s / one.steps, two.cpu_s / two.steps) for one, two in bench.pairs]
+    same = [(one.cpu_s / one.steps, two.cpu_s / two.steps) for one, two in bench.same]
+    if len(pairs) <= 1 or any(value <= 0 for pair in (*pairs, *same) for value in pair):
+        return None
+    return ratio_interval(pairs, bench.plan.level, same)
 
 
 def _finite(value: float) -> float | None:

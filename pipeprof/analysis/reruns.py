@@ -6,6 +6,7 @@ pairs of no difference and widen it further, so that two pairs that agree by cha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
@@ -15,6 +16,7 @@ from pipeprof.analysis.significance import MIN_MARGIN, NO_DIFFERENCE_BAND, Inter
 from pipeprof.model.profile import Change, Profile, RerunFacts, TrialRecord, TrialState
 
 RERUN = "rerun"  # method and kind of change of such a trial
+_LOSS = re.compile(rb"(?<![\w])loss\"?'?\s*[:=]\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)", re.IGNORECASE)
 _SHOWN = 60  # characters of a line that differs
 
 
@@ -87,6 +89,15 @@ def mean_of(values: Iterable[float | None]) -> float | None:
     """Return the mean of what was measured, None where nothing was."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def last_loss(output: Iterable[bytes]) -> float | None:
+    """Return the last loss that a script printed (``loss: 0.97``, ``loss=0.97``), None where it printed none."""
+    found = None
+    for line in output:
+        for match in _LOSS.finditer(line):
+            found = float(match.group(1))
+    return found
 
 
 def first_difference(one: Iterable[bytes], other: Iterable[bytes]) -> str | None:

@@ -391,6 +391,13 @@ class Trial:
     noise_high: float | None = None
     fill_s: float | None = None
     memory_bytes: int | None = None
+    baseline_cpu_s: float | None = None  # CPU of one element, the consumer's apart
+    candidate_cpu_s: float | None = None
+    cpu_ratio: float | None = None  # baseline over candidate, and its interval: what decides between changes that are as fast
+    cpu_low: float | None = None
+    cpu_high: float | None = None
+    read_bytes: int | None = None  # that the process read in the trial
+    storage_bytes: int | None = None  # of these from storage; the rest came from the page cache
     on_top_of: tuple[str, ...] = ()
     impossible: bool = False  # the change cannot be made here, or nothing could be shown of it
     undecided: bool = False  # the budget ended before a gain was shown or ruled out; its state is no-difference
@@ -418,6 +425,8 @@ class Rerun:
     candidate_wait_share: float | None = None
     same_output: bool | None = None  # of standard output, every line of it; null: not compared
     output_note: str = ""  # the first line that differs
+    baseline_losses: tuple[float, ...] = ()  # of each process, the last loss that it printed; empty where one printed none
+    candidate_losses: tuple[float, ...] = ()
     ceiling: bool = False  # not of changes: of one batch, always ready, in the place of the input
 
 

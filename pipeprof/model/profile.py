@@ -518,6 +518,8 @@ class RerunFacts:
     candidate_wait_share: float | None = None
     same_output: bool | None = None  # of standard output, every line of it; None: not compared
     output_note: str = ""  # the first line that differs
+    baseline_losses: tuple[float, ...] = ()  # of each process, the last loss that it printed; empty where one printed none
+    candidate_losses: tuple[float, ...] = ()
     ceiling: bool = False  # the candidate is the script with one batch, always ready, in the place of its input
 
 
@@ -543,6 +545,11 @@ class TrialRecord:
     candidate_step_s: float | None = None
     baseline_cpu_s: float | None = None  # CPU per element of the pipeline under trial
     candidate_cpu_s: float | None = None
+    cpu_ratio: float | None = None  # baseline over candidate, and its interval
+    cpu_low: float | None = None
+    cpu_high: float | None = None
+    read_bytes: int | None = None  # that the process read while it ran, from wherever
+    storage_bytes: int | None = None  # of these from storage; the rest came from the page cache
     noise_low: float | None = None  # interval of the A/A ratio
     noise_high: float | None = None
     elements: ElementsState = ElementsState.UNCHECKED

@@ -19,7 +19,11 @@ from pipeprof.report.text import counted, harmless, list_words, one_line
 
 _SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
 _RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
+_CODE_LINES = 12
 _NOTICEABLE_S = 0.05
+_NOTICEABLE_BYTES = 1_000_000
+_FROM_CACHE = 0.01  # of what was read may come from storage
+_SAME_CPU = 1.1  # below it, a ratio of CPU seconds is no difference
 _BYTE_UNITS = {"bytes", "byte", "B"}
 _SAFETY = {
     Safety.SAFE: "safe",
@@ -130,6 +134,7 @@ class AdviceText:
     costs: str  # memory, break-even, filling a cache
     diff: tuple[str, ...]  # lines
     diff_reason: str
+    code: tuple[str, ...]  # lines of the call, where there is neither a patch nor a sketch
     sketch: tuple[str, ...]  # lines, where it is to be done by hand
     predicted_interval: Interval | None
     trial_interval: Interval | None
@@ -218,11 +223,18 @@ def advice_text(item: Recommendation, sites: Sites, titles: Mapping[str, str]) -
         costs=_costs(item),
         diff=tuple(harmless(line) for line in (item.diff or "").rstrip("\n").split("\n")) if item.diff else (),
         sketch=tuple(harmless(line) for line in item.sketch.split("\n")) if item.sketch else (),
+        code=_code(item),
         diff_reason="" if item.diff_reason == trial.reason else one_line(item.diff_reason),
         predicted_interval=None if predicted is None else _interval(predicted.speedup, predicted.low, predicted.high),
         trial_interval=_interval(trial.speedup, trial.low, trial.high),
         noise_interval=_interval(1.0, trial.noise_low, trial.noise_high),
     )
+
+
+def _code(item: Recommendation) -> tuple[str, ...]:
+    if item.diff or item.sketch or not item.diff_reason or item.call_site is None:
+        return ()
+    return tuple(harmless(line) for line in item.call_site.code.split("\n")[:_CODE_LINES])
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> Interval | None:
@@ -258,8 +270,29 @@ def _trial(trial: Trial, titles: Mapping[str, str]) -> str:
     method = _method(trial) if numbers or pairs else ""  # refused before anything was timed
     measured = " ".join(part for part in (numbers, method, pairs) if part)
     stacked = list_words([one_line(titles.get(name, name)) for name in trial.on_top_of])
+    cpu = _cpu(trial)
     more = "more pairs would decide it: give them time with --budget" if trial.undecided else ""
-    return "; ".join(part for part in (measured, reason, f"on top of: {stacked}" if stacked else "", more) if part)
+    return "; ".join(part for part in (measured, reason, cpu, f"on top of: {stacked}" if stacked else "", more) if part)
+
+
+def _cpu(trial: Trial) -> str:
+    """Return what an element takes of the cores, where that is clearly another: it decides between what is as fast."""
+    if trial.cpu_low is None or trial.cpu_high is None or trial.baseline_cpu_s is None or trial.candidate_cpu_s is None:
+        return ""
+    if trial.cpu_high >= 1 / _SAME_CPU and trial.cpu_low <= _SAME_CPU:
+        return ""
+    amounts = f"{units.duration(trial.baseline_cpu_s)} → {units.duration(trial.candidate_cpu_s)} an element"
+    return f"it takes {'less' if trial.cpu_low > 1 else 'more'} CPU: {amounts}"
+
+
+def _storage(trial: Trial) -> str:
+    """Return where what the trial read came from, where it read anything to speak of."""
+    if not trial.read_bytes or trial.storage_bytes is None or trial.read_bytes < _NOTICEABLE_BYTES:
+        return ""
+    share = min(1.0, trial.storage_bytes / trial.read_bytes)
+    if share < _FROM_CACHE:
+        return "files came from the page cache"
+    return f"{units.percent(share)} of what was read came from storage, the rest from the page cache"
 
 
 def _method(trial: Trial) -> str:
@@ -285,6 +318,7 @@ def _costs(item: Recommendation) -> str:
         "" if not item.memory_bytes else f"needs {units.byte_count(item.memory_bytes)} of memory",
         "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
         "" if item.break_even_epochs is None else f"pays off after {counted(item.break_even_epochs, 'epochs')}",
+        _storage(trial),
         "" if (trial.fill_s or 0.0) < _NOTICEABLE_S else f"the first epoch takes {units.duration(trial.fill_s)} longer",
     ]
     return ", ".join(part for part in parts if part)

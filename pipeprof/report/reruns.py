@@ -19,6 +19,7 @@ def rerun_text(rerun: Rerun) -> str:
         _most(rerun) if rerun.ceiling else rerun.reason,
         f"step {units.duration(rerun.baseline_step_s)} → {units.duration(rerun.candidate_step_s)}",
         _output(rerun),
+        _losses(rerun),
         _memory(rerun),
         _waiting(rerun),
     ]
@@ -33,6 +34,13 @@ def _output(rerun: Rerun) -> str:
     if rerun.same_output is None:
         return ""
     return "output identical" if rerun.same_output else f"OUTPUT DIFFERS: {rerun.output_note}"
+
+
+def _losses(rerun: Rerun) -> str:
+    if not rerun.baseline_losses or not rerun.candidate_losses:
+        return ""
+    before, after = (", ".join(f"{loss:.6g}" for loss in losses) for losses in (rerun.baseline_losses, rerun.candidate_losses))
+    return f"last loss {before} → {after}"
 
 
 def _memory(rerun: Rerun) -> str:

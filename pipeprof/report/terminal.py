@@ -234,6 +234,8 @@ def _recommendation(item: AdviceText, width: int) -> Block:
         return block + _diff(item, width)
     if item.diff_reason and not item.diff:
         block += _labelled("no patch", item.diff_reason, "dim", width)
+        for line in item.code:
+            block += hanging(Text(line), width, "          ", first=Text("      "))
     return block + _sketch(item, width)
 
 

@@ -42,8 +42,8 @@ def cut_early(document: Document, function: cst.FunctionDef, statements: Sequenc
     is_late = []
     for statement in statements[:index]:
         assigned = plain_assignment(statement)
-        is_name = assigned is not None and isinstance(assigned[0], cst.Name)
-        is_late.append(is_name and (values.kind(assigned[1]) is Kind.STATIC or values.is_light(assigned[1])))
+        value = assigned[1] if assigned is not None and isinstance(assigned[0], cst.Name) else None
+        is_late.append(value is not None and (values.kind(value) is Kind.STATIC or values.is_light(value)))
         values.take(statement)
     early = index
     while early and is_late[early - 1]:

@@ -60,7 +60,7 @@ def kept_search(events: list[Any], state: TrialState, monkeypatch: pytest.Monkey
         view=analysis.pipelines[0],
         plan=TrialPlan(gaps=(0.01,), cores=2),
         noise=None,
-        kept=["first", "second"],
+        kept={"first": "with the first", "second": "with both"},
         current=SimpleNamespace(load="changed"),
     )
     return Search(profile, {}, Settings(), events.append), bench, tried
@@ -84,6 +84,10 @@ def test_changes_that_are_slower_together_than_the_pipeline_as_it_was_are_taken_
 
     assert tried == [("original", "changed")]
     assert {event.trial.id: event.trial.state for event in events} == left
+    if state is TrialState.WORSE:
+        assert (list(bench.kept), bench.current) == (["first"], "with the first")
+    else:
+        assert (list(bench.kept), bench.current.load) == (["first", "second"], "changed")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_elements_of_a_faster_change_are_compared_for_longer_where_the_first_loo
     looks: list[Equivalence], compared_for: int, state: TrialState, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search, bench, _ = kept_search([], TrialState.CONFIRMED, monkeypatch)
-    bench.kept, bench.names, bench.idle_scale = [], {}, None
+    bench.kept, bench.names, bench.idle_scale = {}, {}, None
     bench.current = SimpleNamespace(load="original", graph=SimpleNamespace(node=[]))
     given: list[float] = []
 
@@ -122,7 +126,7 @@ def test_elements_of_a_faster_change_are_compared_for_longer_where_the_first_loo
 def test_one_change_alone_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Any] = []
     search, bench, tried = kept_search(events, TrialState.WORSE, monkeypatch)
-    bench.kept.remove("second")
+    bench.kept.pop("second")
 
     search._check_together(bench, SimpleNamespace(load="original"))  # type: ignore[arg-type]
 

@@ -211,6 +211,9 @@ def test_a_faster_candidate_is_confirmed_with_its_ratio(world: _World):
     assert outcome.candidate_wait_share == pytest.approx(0.5)
     assert outcome.baseline_cpu_s == pytest.approx(0.002)
     assert outcome.candidate_cpu_s == pytest.approx(0.001)
+    assert outcome.cpu is not None
+    assert outcome.cpu.value == pytest.approx(2.0)
+    assert outcome.cpu.low > 1.5
     assert outcome.noise is not None
     assert outcome.noise.value == pytest.approx(1.0)
 

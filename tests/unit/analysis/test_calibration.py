@@ -11,7 +11,7 @@ from pipeprof.analysis.prediction import predict
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Prediction
 from pipeprof.model.history import Accuracy, Scored
-from pipeprof.model.profile import Change, TrialRecord, TrialState
+from pipeprof.model.profile import Change, RerunFacts, TrialRecord, TrialState
 from tests.support.builders import Scene, stage
 
 SLOW = Scene(stages=(stage("from_tensor_slices"), stage("map", 0.036), stage("prefetch", segment=0)), cores=4)
@@ -78,6 +78,14 @@ def test_a_trial_on_top_of_others_is_left_out_and_counted() -> None:
 
     assert [score.kind for score in run.scores] == ["parallel_calls"]
     assert calibrate([run, run]).on_top_of_others == 2
+
+
+def test_a_rerun_of_the_script_is_no_trial_of_a_prediction() -> None:
+    rerun = replace(trial(CALLS), id="rerun-1", stage_id="", rerun=RerunFacts(changes=(), ceiling=True))
+
+    run = scored(trial(CALLS), rerun)
+
+    assert (len(run.scores), run.unpredicted) == (1, 0)
 
 
 def test_a_trial_without_a_prediction_is_left_out_and_counted() -> None:

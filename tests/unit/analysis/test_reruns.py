@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, measured
+from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, last_loss, measured
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.model.profile import TrialState
 from tests.support.builders import Scene, stage
@@ -59,6 +59,21 @@ def test_a_process_is_measured_without_its_first_step() -> None:
     assert (found.steps, found.step_s, found.wait_share) == (2, pytest.approx(0.4), pytest.approx(0.5))
     assert found.memory_bytes == profile.host.rss_peak_bytes
     assert measured(profile, "p9") is None
+
+
+@pytest.mark.parametrize(
+    ("output", "loss"),
+    [
+        (b"loss: 1.5\nloss: 0.25\n", 0.25),
+        (b"32/32 - 2s - 52ms/step - loss: 1.0658 - val_loss: 3.5\n", 1.0658),
+        (b"{'loss': 2e-3}\n", 0.002),
+        (b"step 3 Loss = -.5\n", -0.5),
+        (b"val_loss: 3.5\nloss nan\nglossy: 2\n", None),
+        (b"", None),
+    ],
+)
+def test_the_last_loss_that_was_printed_is_found(output: bytes, loss: float | None) -> None:
+    assert last_loss(output.splitlines()) == loss
 
 
 def test_the_first_line_that_differs_is_shown() -> None:

@@ -40,6 +40,14 @@ def test_the_nearest_file_with_the_table_is_read(project: Path) -> None:
     assert chosen() == Choice(select=("PP2",), ignore=("PP202",), thresholds={"PP201": {"min_share": 0.1}})
 
 
+def test_a_table_within_a_table_is_read_and_a_broken_file_that_only_names_pipeprof_is_none_of_ours(project: Path) -> None:
+    project.write_text('[tool]\npipeprof = {select = ["PP2"]}\n')
+    nearer = project.parent / "deep" / "pyproject.toml"
+    nearer.write_text('[project\ndependencies = ["pipeprof"]\n')
+
+    assert chosen() == Choice(select=("PP2",))
+
+
 def test_the_command_line_adds_to_ignore_and_replaces_the_rest(project: Path) -> None:
     project.write_text('[tool.pipeprof]\nselect = ["PP2"]\nignore = ["PP202"]\n[tool.pipeprof.rules.PP201]\nmin_share = 0.1\n')
 

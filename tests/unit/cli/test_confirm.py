@@ -112,11 +112,19 @@ def test_steps_are_capped_where_the_run_took_longer_than_the_budget(script: Path
 class Planted(Rerun):
     """A re-run whose processes are planted: a step time, or how it failed; a KeyboardInterrupt is raised."""
 
-    def __init__(self, run: RunDirectory, results: list[float | _Failed | KeyboardInterrupt], *, ceiling: bool = False) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        results: list[float | _Failed | KeyboardInterrupt],
+        *,
+        ceiling: bool = False,
+        output: str = "loss 1.0\n",
+    ) -> None:
         plan = ApplyPlan(run_id=run.id, changes=())
         order = RerunOrder(command=("t.py",), directory=run.path, plan=plan, pairs=2, steps=9, deadline_s=1.0)
         super().__init__(order, new_rerun(1, "p0", ["c"], whole=False, ceiling=ceiling), run, lambda _line: None)
         self.results = results
+        self.output = output
         self.order: list[bool] = []
 
     def _trial(self, number: int, with_changes: bool) -> _Trial | _Failed:
@@ -128,7 +136,7 @@ class Planted(Rerun):
             return result
         path = self._run.path / f"{number}"
         path.mkdir()
-        (path / "stdout.log").write_text("loss 1.0\n")
+        (path / "stdout.log").write_text(self.output)
         return _Trial(Measured(step_s=result, steps=9, wait_share=0.5, memory_bytes=1_000_000), RunDirectory(path))
 
 
@@ -167,12 +175,31 @@ def test_changes_that_break_the_script_are_worse(script: Path) -> None:
     assert kept_text(rerun) == "re-run: with the changes the script failed (exit status 1): ValueError: no"
 
 
-def test_a_script_that_fails_by_itself_says_nothing_of_the_changes(script: Path) -> None:
-    rerun = Planted(find_run(None), [_Failed("the script failed (exit status 1): OSError: there already")])
+def test_a_script_that_fails_by_itself_at_once_is_refused_and_nothing_is_kept(script: Path) -> None:
+    run = find_run(None)
+    before = sorted(path.name for path in run.path.iterdir())
+    (run.path / "rerun-1" / "1-without").mkdir(parents=True)
+    rerun = Planted(run, [_Failed("the script failed (exit status 1): OSError: there already")])
+
+    with pytest.raises(UserError, match="cannot be run again as it was: the script failed"):
+        rerun.run_all()
+
+    assert sorted(path.name for path in run.path.iterdir()) == before
+
+
+def test_a_script_that_fails_by_itself_later_says_nothing_of_the_changes(script: Path) -> None:
+    rerun = Planted(find_run(None), [2.0, 1.0, 1.0, _Failed("the script failed (exit status 1): OSError: there already")])
     rerun.run_all()
 
-    assert rerun.record.state is TrialState.NOT_TRIED
-    assert kept_text(rerun).startswith("re-run: without the changes the script failed")
+    assert rerun.record.state is TrialState.NO_DIFFERENCE
+    assert "without the changes the script failed" in rerun.record.reason
+
+
+def test_the_last_losses_stand_side_by_side(script: Path) -> None:
+    rerun = Planted(find_run(None), [2.0, 1.0, 1.0, 2.0], output="Epoch 1: loss: 1.5\nval_loss: 9\nloss=0.25 - 3 ms\n")
+    rerun.run_all()
+
+    assert "; last loss 0.25, 0.25 → 0.25, 0.25; " in kept_text(rerun)
 
 
 def test_what_was_measured_before_an_interrupt_is_kept(script: Path) -> None:

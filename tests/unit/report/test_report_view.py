@@ -257,6 +257,37 @@ def undecided() -> Recommendation:
     return replace(parallel_calls(), trial=trial, accepted=False)
 
 
+@pytest.mark.parametrize(
+    ("facts", "trial", "costs"),
+    [
+        ({"cpu_low": 1.4, "cpu_high": 1.6}, "it takes less CPU: 3.0 ms → 2.0 ms an element", ""),
+        ({"cpu_low": 0.6, "cpu_high": 0.8}, "it takes more CPU: 3.0 ms → 2.0 ms an element", ""),
+        ({"cpu_low": 1.0, "cpu_high": 1.6}, "", ""),
+        ({"read_bytes": 900_000, "storage_bytes": 0}, "", ""),
+        ({"read_bytes": 90_000_000, "storage_bytes": 0}, "", "files came from the page cache"),
+        (
+            {"read_bytes": 90_000_000, "storage_bytes": 45_000_000},
+            "",
+            "50 % of what was read came from storage, the rest from the",
+        ),
+    ],
+)
+def test_what_a_trial_took_of_the_cores_and_where_its_files_came_from_is_told(
+    facts: dict[str, float], trial: str, costs: str
+) -> None:
+    same = Trial(
+        state=TrialState.NO_DIFFERENCE, speedup=1.0, low=0.99, high=1.01, pairs=3, reason="as fast",
+        baseline_cpu_s=0.003, candidate_cpu_s=0.002, cpu_ratio=1.5, **facts,
+    )  # fmt: skip
+    told = replace(parallel_calls(), trial=same, accepted=False, memory_bytes=None)
+
+    (text,) = make_sheet(replace(input_bound(), recommendations=(told,))).advice
+
+    assert text.trial == "; ".join(part for part in ("1.00× (0.99–1.01×) by replay in 3 pairs", "as fast", trial) if part)
+    assert text.costs.startswith(costs)
+    assert bool(text.costs) is bool(costs)
+
+
 def test_a_trial_that_decided_nothing_is_no_trial_without_a_difference() -> None:
     sheet = make_sheet(replace(input_bound(), recommendations=(*other_recommendations(), undecided())))
 
