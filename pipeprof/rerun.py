@@ -107,7 +107,7 @@ class Rerun:
         if number > 1 or with_changes or not trial.is_of_changes:
             return
         shutil.rmtree(self._run.path / self.record.id, ignore_errors=True)
-        hint = "run it by hand; --scratch auto runs it in a fresh copy of its directory"
+        hint = "run it by hand: what it needs is gone, or what it made is in its way"
         raise UserError(f"the script cannot be run again as it was: {trial.reason}", hint)
 
     def _keep(self, record: TrialRecord) -> TrialRecord:
