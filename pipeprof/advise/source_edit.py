@@ -245,6 +245,9 @@ def _make(text: str, item: _Pending, later: Sequence[_Pending], encoding: Encodi
         raise _PlacedRefusalError(f"{_place(item.edit.sites[0], base)}: {refusal}.") from None
     except RecursionError:
         raise _PlacedRefusalError(f"{_place(item.edit.sites[0], base)}: the code is nested too deeply.") from None
+    except Exception as error:  # code that an editor cannot read costs its patch, and not the report
+        what = f"the change could not be written ({type(error).__name__})"
+        raise _PlacedRefusalError(f"{_place(item.edit.sites[0], base)}: {what}.") from error
     for other in later:
         moved = []
         for old_start, old_end in other.spans:

@@ -13,9 +13,17 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from pipeprof.advise.edits.code_parts import (
+    bound_in,
+    changes_in_place,
+    literal_key,
+    names_in,
+    nodes_in,
+    plain_assignment,
+)
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.source_text import RefusalError
-from pipeprof.advise.edits.value_kinds import Kind, Values, bound_in, literal_key, names_in, plain_assignment
+from pipeprof.advise.edits.value_kinds import Kind, Values
 
 _ALONE = frozenset({Kind.RECORD, Kind.TENSOR})  # a tuple would be several arguments of the second part
 
@@ -62,6 +70,7 @@ def find_crossing(
     values = Values(document, dict.fromkeys(_parameters(function), Kind.ELEMENT))
     for statement in first:
         values.take(statement)
+    _refuse_two_ways(values, second)
     read = _read_before_bound(document, second)
     repeated = _repeated(document, values, first, read)
     whole = {node.value for statement in repeated for node in names_in([statement]) if not document.is_label(node)}
@@ -95,6 +104,17 @@ def find_crossing(
     return Crossing(handed=tuple(handed), names=tuple(handed.values()), replaced=tuple(replaced), repeated=tuple(repeated))
 
 
+def _refuse_two_ways(values: Values, second: Sequence[cst.CSTNode]) -> None:
+    """Refuse a dictionary that may have two names, and is changed behind the first draw: each name would have its own.
+
+    Raises:
+        RefusalError: there may be one.
+    """
+    calls = (node for node in nodes_in(second) if isinstance(node, cst.Call))
+    if values.is_aliased and (changes_in_place(second) or not all(map(values.leaves_alone, calls))):
+        raise RefusalError("a dictionary that may have two names may be changed behind the first draw")
+
+
 def _parameters(function: cst.FunctionDef) -> list[str]:
     return [item.name.value for item in function.params.params]
 
@@ -107,6 +127,7 @@ def _repeated(
     Raises:
         RefusalError: what one of them reads is another value at the end of the first part.
     """
+    is_changing = any(_may_change(values, statement) for statement in first)
     bound = {name: index for index, statement in enumerate(first) for name in _touched(statement)}
     found: dict[int, cst.SimpleStatementLine] = {}
     waiting = [name for name in read if values.kinds.get(name) is Kind.STATIC]
@@ -119,12 +140,20 @@ def _repeated(
         assigned = plain_assignment(statement)
         inputs = {node.value for node in names_in([assigned[1]] if assigned else []) if not document.is_label(node)}
         local = inputs & values.kinds.keys()
-        if any(bound.get(one, -1) >= index for one in local):
+        is_fixed = inputs <= values.kinds.keys() and all(values.kinds[one] in {Kind.STATIC, Kind.TENSOR} for one in inputs)
+        if (is_changing and not is_fixed) or bound[name] > index or any(bound.get(one, -1) >= index for one in local):
             raise RefusalError(f"what {name} is made of is another value where the second part begins")
         if index not in found:
             found[index] = statement
             waiting += [one for one in local if values.kinds[one] is Kind.STATIC]
     return [found[index] for index in sorted(found)]
+
+
+def _may_change(values: Values, statement: cst.CSTNode) -> bool:
+    """Whether a statement may change what has a name outside the function, or a dictionary, in place."""
+    calls = [node for node in nodes_in([statement]) if isinstance(node, cst.Call)]
+    is_set_shape = any(isinstance(call.func, cst.Attribute) and call.func.attr.value == "set_shape" for call in calls)
+    return changes_in_place([statement]) or is_set_shape or not all(map(values.is_known, calls))
 
 
 def _touched(statement: cst.CSTNode) -> set[str]:
@@ -153,7 +182,7 @@ def _keys(document: Document, function: cst.FunctionDef, uses: Sequence[cst.Name
     for use in uses:
         around = document.parent(use)
         key = literal_key(around) if isinstance(around, cst.Subscript) and around.value is use else None
-        if key is None or not isinstance(around, cst.Subscript) or around.lpar:
+        if key is None or not isinstance(around, cst.Subscript) or around.lpar or "\n" in document.code(around):
             return None
         if _is_set(document, around) or not _is_certain(document, function, around):
             return None
@@ -170,11 +199,12 @@ def _is_set(document: Document, part: cst.Subscript) -> bool:
 
 def _is_certain(document: Document, function: cst.FunctionDef, part: cst.Subscript) -> bool:
     """Whether an expression is evaluated whenever the function runs: a key that is read in a branch may not be there else."""
-    branches = (cst.IfExp, cst.BooleanOperation, cst.Lambda, cst.BaseComp, cst.BaseCompoundStatement)
+    branches = (cst.Assert, cst.BaseComp, cst.BaseCompoundStatement, cst.BooleanOperation, cst.IfExp, cst.Lambda)
     for node in document.ancestors(part):
         if node is function:
             return True
-        if isinstance(node, branches):
+        is_chain = isinstance(node, cst.Comparison) and len(node.comparisons) > 1
+        if is_chain or isinstance(node, branches):
             return False
     return False
 

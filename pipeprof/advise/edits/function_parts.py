@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
+from pipeprof.advise.edits.code_parts import nodes_in
 from pipeprof.advise.edits.crossing import cut_early, find_crossing
 from pipeprof.advise.edits.document import Document, Statement
 from pipeprof.advise.edits.source_text import RefusalError, Splice
-from pipeprof.advise.edits.value_kinds import nodes_in
 from pipeprof.advise.edits.verify import SyntaxTree, expression, parse
 
 _FIRST, _SECOND = "fixed", "drawn"
@@ -144,8 +144,8 @@ def _require_plain(document: Document, function: cst.FunctionDef) -> None:
         RefusalError: it is.
     """
     name, given = function.name.value, function.params
-    if function.decorators or function.asynchronous is not None:
-        raise RefusalError(f"{name} is decorated, or asynchronous")
+    if function.decorators or function.asynchronous is not None or function.type_parameters is not None:
+        raise RefusalError(f"{name} is decorated, generic or asynchronous")
     block = document.parent(function)
     if not isinstance(block, cst.Module) and not isinstance(document.parent(block) if block else None, cst.FunctionDef):
         raise RefusalError(f"{name} is a method, or defined in a branch")
@@ -153,7 +153,7 @@ def _require_plain(document: Document, function: cst.FunctionDef) -> None:
     if unusual or any(item.default is not None for item in given.params):
         raise RefusalError(f"{name} takes more than plain arguments")
     inside = [node for node in nodes_in([function]) if node is not function.name]
-    if any(isinstance(node, cst.Global | cst.Nonlocal | cst.Yield | cst.Await | cst.Match) for node in inside):
+    if any(isinstance(node, cst.Global | cst.Nonlocal | cst.Yield | cst.Await | cst.Match | cst.TypeAlias) for node in inside):
         raise RefusalError(f"{name} is more than a plain function of its arguments")
     named = {node.value for node in inside if isinstance(node, cst.Name) and not document.is_label(node)}
     if name in named or not _LOOKS_AT_NAMES.isdisjoint(named):

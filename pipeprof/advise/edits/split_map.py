@@ -16,10 +16,10 @@ from libcst.metadata import GlobalScope
 from pipeprof.advise.edits.arguments import given_argument, required_argument
 from pipeprof.advise.edits.assignments import Step, step_of
 from pipeprof.advise.edits.chains import append_call, chain_down, described, link, method, require_dataset
+from pipeprof.advise.edits.code_parts import names_in, nodes_in
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.function_parts import CutFunction, cut_function
 from pipeprof.advise.edits.source_text import RefusalError, Splice
-from pipeprof.advise.edits.value_kinds import names_in, nodes_in
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree, expression
 
 _FUNCTION = "map_func"
@@ -108,6 +108,10 @@ def _removal(document: Document, shuffle: cst.Call, mapped: cst.Call) -> Splice:
     if isinstance(mapped.func, cst.Attribute) and mapped.func.value is shuffle:
         return stripped
     before, behind = step_of(document, shuffle), document.statement(mapped)
+    if before is not None and not isinstance(before.statement.body[0], cst.Assign):
+        raise RefusalError("the statement of the shuffle says the type of its name")
+    if before is not None and any(isinstance(node, cst.Try | cst.TryStar) for node in document.ancestors(shuffle)):
+        raise RefusalError("where the shuffle fails something else may read its name")
     if before is not None:
         _require_own_name(document, before, shuffle)
     follows = before is not None and document.siblings(before.statement)[1] is behind

@@ -7,12 +7,13 @@ what is one. What the user's functions give, and what may be changed in place be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import libcst as cst
+from libcst.metadata import Assignment
 
+from pipeprof.advise.edits.code_parts import bound_in, has_calls, is_shape, literal_key, names_in, nodes_in, plain_assignment
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.names import Place, meaning
 from pipeprof.advise.edits.source_text import RefusalError
@@ -52,8 +53,7 @@ _SEVERAL = _words(
 _TUPLES = frozenset({"audio.decode_wav", "math.top_k", "nn.moments", "unique"})  # of tensors
 _CASTS = frozenset({"cast", "image.convert_image_dtype"})
 _OF_SHAPES = frozenset({"rank", "shape", "size"})
-_STATIC_PARTS = frozenset({"dtype", "shape"})  # of a tensor
-_PURE = frozenset({"abs", "float", "int", "len", "list", "max", "min", "range", "round", "str", "tuple"})  # of Python's own
+_PURE = frozenset({"abs", "float", "int", "len", "max", "min", "range", "round", "str", "tuple"})  # of Python's own
 _TENSORS_ONLY = cst.Divide | cst.FloorDivide | cst.Subtract | cst.Power | cst.MatrixMultiply  # no tuple or dictionary has them
 _RECORDS = frozenset({"io.parse_single_example", "io.parse_example"})
 
@@ -93,9 +93,9 @@ class Values:
         if assigned is None:
             self._take_other(statement)
         elif isinstance(assigned[0], cst.Name):
-            self._assign(assigned[0].value, self.kind(assigned[1]))
-            if isinstance(assigned[1], cst.Name) and self.kind(assigned[1]) in _MUTABLE:
-                self.is_aliased = True
+            kind = self.kind(assigned[1])
+            self._assign(assigned[0].value, kind)
+            self.is_aliased |= kind in _MUTABLE and not isinstance(assigned[1], cst.Call)
             if self.kinds[assigned[0].value] is Kind.STATIC and isinstance(statement, cst.SimpleStatementLine):
                 self.made_by[assigned[0].value] = statement
         else:
@@ -109,7 +109,7 @@ class Values:
                 found = self.kinds.get(value.value, Kind.STATIC)
             case cst.Integer() | cst.Float() | cst.SimpleString():
                 found = Kind.STATIC
-            case cst.Attribute() if value.attr.value in _STATIC_PARTS or self.kind(value.value) is Kind.STATIC:
+            case cst.Attribute() if self.kind(value.value) is Kind.STATIC or is_shape(value):
                 found = Kind.STATIC
             case cst.Subscript():
                 found = self._item(value)
@@ -117,7 +117,7 @@ class Values:
                 found = self._called(value)
             case cst.Dict():
                 found = self._mapping(value)
-            case cst.Tuple() | cst.List() if {self.kind(item.value) for item in value.elements} <= {Kind.STATIC}:
+            case cst.Tuple() if {self.kind(item.value) for item in value.elements} <= {Kind.STATIC}:
                 found = Kind.STATIC
             case cst.UnaryOperation() if not isinstance(value.operator, cst.Not):
                 found = self._computed(value.operator, value.expression)
@@ -170,26 +170,39 @@ class Values:
             operator = cst.Subtract() if isinstance(small.operator, cst.SubtractAssign | cst.DivideAssign) else cst.Add()
             becomes[small.target.value] = [self._computed(operator, small.target, small.value)]
         elif isinstance(statement, cst.If | cst.For | cst.While | cst.With):
-            becomes = self._follow_block(statement, len(bound) if isinstance(statement, cst.For | cst.While) else 1)
+            becomes = self._follow_block(statement)
         for name, times in bound.items():
             found = becomes.get(name, [])
+            before = self.kinds.get(name, Kind.UNKNOWN)
             is_tensor = set(found) == {Kind.TENSOR} and len(found) == times
-            stays = is_tensor and self.kinds.get(name) in {Kind.ELEMENT, Kind.TENSOR}
-            self._assign(name, Kind.TENSOR if stays else Kind.UNKNOWN)
+            if is_tensor and small is not None:
+                self._assign(name, Kind.TENSOR)
+            else:  # of a block perhaps no line runs
+                self._assign(name, before if is_tensor and before in {Kind.ELEMENT, Kind.TENSOR} else Kind.UNKNOWN)
 
-    def _follow_block(self, statement: cst.CSTNode, passes: int) -> dict[str, list[Kind]]:
-        """Return what the names become that are bound on the lines of a block, the last time that it runs."""
-        inside = Values(self.document, dict(self.kinds), is_aliased=self.is_aliased)
+    def _follow_block(self, statement: cst.CSTNode) -> dict[str, list[Kind]]:
+        """Return what the names become that are bound on the lines of a block, whichever of them run, in whatever order.
+
+        What was no tensor before, or is none behind one of the lines, is unknown on all of them.
+        """
         becomes: dict[str, list[Kind]] = {}
-        for _ in range(max(1, passes)):
-            becomes = {}
+        lost = {name for name in bound_in(statement) if self.kinds.get(name) not in {Kind.ELEMENT, Kind.TENSOR}}
+        known = -1
+        while known < len(lost):
+            known, becomes = len(lost), {}
+            inside = Values(self.document, self.kinds | dict.fromkeys(lost, Kind.UNKNOWN), is_aliased=self.is_aliased)
             for line in (node for node in nodes_in([statement]) if isinstance(node, cst.SimpleStatementLine)):
                 inside.take(line)
                 for name in bound_in(line):
-                    becomes.setdefault(name, []).append(inside.kinds.get(name, Kind.UNKNOWN))
-        changed = [name for name, kind in inside.kinds.items() if kind is Kind.UNKNOWN and self.kinds.get(name) in _MUTABLE]
-        for name in changed:
-            self._assign(name, Kind.UNKNOWN)
+                    found = inside.kinds.get(name, Kind.UNKNOWN)
+                    becomes.setdefault(name, []).append(found)
+                    if found is not Kind.TENSOR:
+                        lost.add(name)
+                    inside.kinds[name] = Kind.UNKNOWN if name in lost else self.kinds[name]
+        for name, kind in inside.kinds.items():
+            if kind is Kind.UNKNOWN and self.kinds.get(name) in _MUTABLE:
+                self._assign(name, Kind.UNKNOWN)
+        self.is_aliased |= inside.is_aliased
         return becomes
 
     def _refuse_effects(self, statement: cst.CSTNode) -> None:
@@ -201,9 +214,18 @@ class Values:
                 parts = [part for part in self.document.ancestors(node) if isinstance(part, cst.Attribute)]
                 if not any(part.attr.value.startswith(_DRAWS_NOTHING) for part in parts):
                     raise RefusalError(f"{node.value}, before the first draw, may draw, too")
+            is_kept = isinstance(node, cst.Call) and self._may_keep(node)
             call = node.value if isinstance(node, cst.Expr) else None
-            if isinstance(call, cst.Call) and not self._is_harmless(call):
-                raise RefusalError(f"{self.document.code(call.func)}, before the first draw, is called for its effect")
+            if is_kept or (isinstance(call, cst.Call) and not self._is_harmless(call)):
+                called = call if isinstance(call, cst.Call) else node
+                name = self.document.code(called.func) if isinstance(called, cst.Call) else ""
+                raise RefusalError(f"{name}, before the first draw, is called for its effect")
+
+    def _may_keep(self, call: cst.Call) -> bool:
+        """Whether a method of something outside the function gets a value of it (``seen.append(x)``)."""
+        if not isinstance(call.func, cst.Attribute) or self._meaning(call) or self.kind(call.func.value) is not Kind.STATIC:
+            return False
+        return any(self._given(argument.value) is not Kind.STATIC for argument in call.args)
 
     def _is_harmless(self, call: cst.Call) -> bool:
         """Whether a call by itself leaves nothing behind but a check, a line of output or a shape."""
@@ -215,7 +237,7 @@ class Values:
     def _look_for_changes(self, statement: cst.CSTNode) -> None:
         """Forget what dictionaries hold where one may be changed in place, but by a tensor for a key of one with one name."""
         for node in nodes_in([statement]):
-            if isinstance(node, cst.Call) and not self._leaves_alone(node):
+            if isinstance(node, cst.Call) and not self.leaves_alone(node):
                 self._forget_dictionaries()
             is_item = isinstance(node, cst.AssignTarget | cst.AugAssign) and isinstance(node.target, cst.Subscript)
             if is_item and not self._sets_a_tensor(statement):
@@ -223,9 +245,13 @@ class Values:
             if isinstance(node, cst.Del):
                 self._forget_dictionaries()
 
-    def _leaves_alone(self, call: cst.Call) -> bool:
+    def is_known(self, call: cst.Call) -> bool:
+        """Whether a call is of TensorFlow, or of Python's own functions."""
+        return bool(self._meaning(call)) or self._is_pure(call, frozenset({"print"}))
+
+    def leaves_alone(self, call: cst.Call) -> bool:
         """Whether a call cannot change a dictionary: it is TensorFlow's, or gets none and is no method of one."""
-        if self._meaning(call) or (isinstance(call.func, cst.Name) and call.func.value in _PURE | {"print"}):
+        if self.is_known(call):
             return True
         receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
         given = [argument.value for argument in call.args] + ([receiver] if receiver is not None else [])
@@ -238,7 +264,9 @@ class Values:
             return False
         part = small.targets[0].target
         is_key = isinstance(part, cst.Subscript) and isinstance(part.value, cst.Name) and literal_key(part) is not None
-        return is_key and self.kind(small.value) is Kind.TENSOR
+        if not is_key or not isinstance(part, cst.Subscript) or self.kind(part.value) not in _MUTABLE:
+            return False
+        return self.kind(small.value) is Kind.TENSOR
 
     def _forget_dictionaries(self) -> None:
         for name, kind in self.kinds.items():
@@ -252,7 +280,7 @@ class Values:
         if Kind.UNKNOWN in kinds or Kind.RECORD in kinds:
             return Kind.UNKNOWN
         if Kind.TENSOR in kinds:
-            is_format = isinstance(operator, cst.Modulo) and isinstance(operands[0], cst.SimpleString)
+            is_format = isinstance(operator, cst.Modulo) and self.kind(operands[0]) is not Kind.TENSOR
             return Kind.UNKNOWN if is_format else Kind.TENSOR
         if kinds == {Kind.STATIC}:
             return Kind.STATIC
@@ -280,67 +308,29 @@ class Values:
         name = self._meaning(call)
         if name in _RECORDS:
             return Kind.RECORD
-        kinds = {self.kind(argument.value) for argument in call.args}
-        if isinstance(call.func, cst.Name) and call.func.value in _PURE:
+        kinds = {self._given(argument.value) for argument in call.args}
+        if self._is_pure(call):
             return Kind.STATIC if kinds <= {Kind.STATIC} else Kind.UNKNOWN
         is_tensor = name in _FUNCTIONS or (f"{_TENSORFLOW}{name}".startswith(_MODULES) and name not in _SEVERAL)
         if not is_tensor:
             return Kind.UNKNOWN
-        is_static = name in _OF_SHAPES or (kinds <= {Kind.STATIC} and not name.startswith("io."))
+        is_static = (name in _OF_SHAPES and not has_calls(call.args)) or (kinds <= {Kind.STATIC} and not name.startswith("io."))
         return Kind.STATIC if is_static else Kind.TENSOR
+
+    def _given(self, value: cst.BaseExpression) -> Kind:
+        """Return what an argument is: a list that is written there cannot be changed elsewhere."""
+        if isinstance(value, cst.List):
+            return Kind.STATIC if {self._given(item.value) for item in value.elements} <= {Kind.STATIC} else Kind.UNKNOWN
+        return self.kind(value)
+
+    def _is_pure(self, call: cst.Call, also: frozenset[str] = frozenset()) -> bool:
+        """Whether a call is of one of Python's own functions, whose name the file gives to nothing else."""
+        if not isinstance(call.func, cst.Name) or call.func.value not in _PURE | also:
+            return False
+        scope = self.document.scope(call)
+        return scope is not None and not any(isinstance(binding, Assignment) for binding in scope[call.func.value])
 
     def _meaning(self, call: cst.Call) -> str:
         """Return the name in TensorFlow of what is called, empty where it is something else."""
         name = meaning(self.document, call.func, Place.of(self.document, call)) or ""
         return name.removeprefix(_TENSORFLOW) if name.startswith(_TENSORFLOW) else ""
-
-
-def plain_assignment(statement: cst.CSTNode) -> tuple[cst.Name | cst.Tuple | cst.List, cst.BaseExpression] | None:
-    """Return target and value of ``name = value`` or ``a, b = value``, None for every other statement."""
-    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
-        return None
-    small = statement.body[0]
-    if not isinstance(small, cst.Assign) or len(small.targets) != 1:
-        return None
-    target = small.targets[0].target
-    if isinstance(target, cst.Name):
-        return target, small.value
-    are_names = isinstance(target, cst.Tuple | cst.List) and all(isinstance(item.value, cst.Name) for item in target.elements)
-    return (target, small.value) if isinstance(target, cst.Tuple | cst.List) and are_names else None
-
-
-def literal_key(value: cst.Subscript) -> str | None:
-    """Return the key of ``value["key"]``, None where it is none that is written out."""
-    item = value.slice[0].slice if len(value.slice) == 1 else None
-    if not isinstance(item, cst.Index) or not isinstance(item.value, cst.SimpleString):
-        return None
-    key = item.value.evaluated_value
-    return key if isinstance(key, str) else None
-
-
-def names_in(nodes: Sequence[cst.CSTNode]) -> Iterator[cst.Name]:
-    """Yield all names in pieces of code, those of attributes and of arguments among them."""
-    return (node for node in nodes_in(nodes) if isinstance(node, cst.Name))
-
-
-def nodes_in(nodes: Sequence[cst.CSTNode]) -> Iterator[cst.CSTNode]:
-    """Yield pieces of code and all that is in them, in the order of the text."""
-    pending = list(reversed(nodes))
-    while pending:
-        yield (node := pending.pop())
-        pending.extend(reversed(node.children))
-
-
-def bound_in(node: cst.CSTNode) -> Iterator[str]:
-    """Yield all names that a piece of code may bind; more than it does is no harm."""
-    if isinstance(node, cst.Name | cst.Tuple | cst.List | cst.Element):
-        yield from (name.value for name in names_in([node]))
-        return
-    for current in nodes_in([node]):
-        targets: list[cst.CSTNode] = []
-        if isinstance(current, cst.AssignTarget | cst.AugAssign | cst.AnnAssign | cst.For | cst.CompFor | cst.NamedExpr):
-            targets = [current.target]
-        elif isinstance(current, cst.AsName | cst.FunctionDef | cst.ClassDef | cst.ImportAlias):
-            targets = [current.name]
-        for target in targets:
-            yield from (name.value for name in names_in([target]))

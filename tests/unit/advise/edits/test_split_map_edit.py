@@ -69,7 +69,7 @@ DRAW = "return x + tf.random.normal([])  # draws"
         (load("x = parts(x)", DRAW), "what x holds where load first draws is not known to be one tensor"),
         (load("x = tf.split(x, 2)", DRAW), "what x holds where load first draws is not known"),
         (load("n = x.shape[0]", "return tf.random.normal([n])  # draws"), "nothing that load makes before its first draw"),
-        (load("if tf.size(x) > 2:", "    x = tf.sqrt(x)", DRAW), ""),
+        (load("if tf.size(x) > 2:", "    x = tf.sqrt(x)", DRAW), "x alone is not known to be one tensor"),
         (load("y = x['a']", "x.update(y=3)", "return x, tf.random.normal([])  # draws"), "x.update, before the first draw, is"),
         (load("x = tf.sqrt(x)", "x += 1", "if tf.size(x) > 2:", "    x = x * 2", "elif A:", "    x -= 1", DRAW), ""),
         (load("x = tf.sqrt(x)", "for i in range(4):", "    x = tf.linalg.matmul(x, x)", DRAW), ""),
@@ -94,7 +94,7 @@ DRAW = "return x + tf.random.normal([])  # draws"
         (load("global y", "y = x = tf.sqrt(x)", DRAW), "load is more than a plain function of its arguments"),
         (load("x = tf.sqrt(x)", "x = load", DRAW), "load names itself"),
         (HEAD + f"def load(x, y=2):\n{BODY}{MAPPED}", "load takes more than plain arguments"),
-        (HEAD + f"@tf.function\ndef load(x):\n{BODY}{MAPPED}", "load is decorated"),
+        (HEAD + f"@tf.function\ndef load(x):\n{BODY}{MAPPED}", "load is decorated, generic or asynchronous"),
         (HEAD + f"if True:\n  def load(x):\n    x = tf.sqrt(x)\n    {DRAW}\n{MAPPED}", "load is a method, or defined in a"),
         (HEAD + f"def load(x):\n{BODY}load = other(load)\n{MAPPED}", "load is not the name of one function in this file"),
         (HEAD + f"def load(x):\n{BODY}ds = src.map(make(load))§\n", "the function has no name of its own"),
@@ -114,6 +114,8 @@ def test_what_cannot_be_cut_safely_is_refused(workplace, text, reason):
 
 NOISE = "return y + tf.random.normal([])  # draws"
 SHUFFLED = f"{HEAD}def load(x):\n{BODY}"
+TWO = "a dictionary that may have two names may be changed behind the first draw"
+RANDOM = "tf.random.normal([])"
 UNKNOWN = "what {} holds where load first draws is not known to be one tensor"
 
 
@@ -125,7 +127,7 @@ UNKNOWN = "what {} holds where load first draws is not known to be one tensor"
             "what m is made of",
         ),
         (load("y = tf.reshape(x, [(n := 3)])", "return y + tf.random.normal([n])  # draws"), "assigns a name"),
-        (load("with tf.name_scope('s'):", "    x = tf.stack([x * s for s in A])", DRAW), ""),
+        (load("with tf.name_scope('s'):", "    x = tf.stack([x * s for s in A])", DRAW), "x alone is not known to be"),
         (load("x = tf.sqrt(x)", "if A: x = 3", "else:", "    x = tf.abs(x)", DRAW), UNKNOWN.format("x")),
         (load("x = tf.sqrt(x)", "for x in B:", "    x = tf.abs(x)", DRAW), UNKNOWN.format("x")),
         (load("x = y = tf.sqrt(x)", "for _ in B:", "    x = y", "    y = parts(x)", DRAW), UNKNOWN.format("x")),
@@ -166,6 +168,61 @@ UNKNOWN = "what {} holds where load first draws is not known to be one tensor"
             "ds may be read by another function",
         ),
         (SHUFFLED + "def f():\n    global ds\n    ds = src.shuffle(9)§\n    ds = ds.map(load)¤\n", "ds may be read by another"),
+        (load("y = tf.sqrt(x)", "CFG['a'] = y", NOISE), ""),
+        (
+            load("d = CFG", "y = tf.sqrt(x)", "d['a'] = y", "return y + d['a'] + tf.random.normal([])  # draws"),
+            UNKNOWN.format("d"),
+        ),
+        (
+            load("y = tf.sqrt(x)", "d = x.shape", "c = d.pop()", "return y, d, tf.random.normal([])  # draws"),
+            "what d is made of is",
+        ),
+        (load("a = [1, 2]", "y = tf.sqrt(x)", "return y, tf.random.normal(a)  # draws"), UNKNOWN.format("a")),
+        (
+            load("old = CFG.n", "y = bump(x)", "z = tf.sqrt(x)", "return z + tf.random.normal([old])  # draws"),
+            "what old is made of is",
+        ),
+        (load("n = next(IT).shape", "y = tf.sqrt(x)", "return y + tf.random.normal(n)  # draws"), UNKNOWN.format("n")),
+        (load("n = tf.shape(tf.sqrt(x))", "y = tf.sqrt(x)", "return y + tf.random.normal(n)  # draws"), ""),
+        (load("y = tf.sqrt(x['a'])", "m = x['m']", "m['n'] = tf.random.normal([])  # draws", "return x, y"), TWO),
+        (load("y = tf.sqrt(x['a'])", "out = x", "out['n'] = tf.random.normal([])  # draws", "return x, out, y"), TWO),
+        (load("y = tf.sqrt(x['a'])", "out = x", "_ = add(out, tf.random.normal([]))  # draws", "return x, y"), TWO),
+        (
+            load(
+                "y = parts(x)",
+                "z = tf.sqrt(x)",
+                "if A:",
+                "    y = tf.abs(z)",
+                "else:",
+                "    z = y",
+                f"return z + {RANDOM}  # draws",
+            ),
+            UNKNOWN.format("z"),
+        ),
+        (
+            load(
+                "y = parts(x)",
+                "z = tf.sqrt(x)",
+                "for i in B:",
+                "    z = y",
+                "    if C: y = tf.abs(x)",
+                f"return z + {RANDOM}  # draws",
+            ),
+            UNKNOWN.format("z"),
+        ),
+        (
+            load("y = tf.sqrt(x)", "z = y + 1", "del y", "return z, sum([y for y in B]), tf.random.normal([])  # draws"),
+            UNKNOWN.format("y"),
+        ),
+        (load("y = tf.sqrt(x['a'])", "z = tf.random.normal([])  # draws", "assert A, x['why']", "return y + z"), ""),
+        (load("y = tf.sqrt(x)", "_ = SEEN.append(y)", NOISE), "SEEN.append, before the first draw, is called for its effect"),
+        (load("y = FMT % tf.sqrt(x)", NOISE), UNKNOWN.format("y")),
+        (SHUFFLED + "ds: tf.data.Dataset = src.shuffle(9)§\nds = ds.map(load)¤\n", "says the type of its name"),
+        (
+            SHUFFLED
+            + "def f(ds):\n    try:\n        ds = ds.shuffle(9)§\n        return ds.map(load)¤\n    finally:\n        g(ds)\n",
+            "where the shuffle",
+        ),
         (SHUFFLED + "ds = src.map(load, 4, False)§\n", "may give its elements in any order, and a cache would keep"),
     ],
 )
@@ -187,3 +244,15 @@ def test_a_function_that_was_not_the_one_traced_is_refused(workplace):
 
     assert patch.diff is None
     assert "load is not the function that was traced" in patch.reason
+
+
+def test_what_an_editor_cannot_read_costs_its_patch_alone(workplace, monkeypatch):
+    def broken(*_given: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr("pipeprof.advise.edits.split_map.cut_function", broken)
+
+    patch = plan(workplace, f"{HEAD}def load(x):\n{BODY}\n{MAPPED}")
+
+    assert patch.diff is None
+    assert patch.reason == "train.py:6: the change could not be written (KeyError)."
