@@ -17,7 +17,7 @@ from typing import Any  # protocol buffers of TensorFlow carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.neutralise import is_random
 from pipeprof.advise.reset import seed_states
-from pipeprof.capture.functions import CHANGING, SETTLED_STATE
+from pipeprof.capture.functions import may_change
 from pipeprof.errors import TrialError
 
 _ELEMENTWISE = frozenset({"Add", "AddV2", "Sub", "Mul", "Div", "RealDiv", "DivNoNan", "Identity", "Maximum", "Minimum"})
@@ -289,11 +289,7 @@ def _data(node: Any) -> list[str]:
 
 def _may_differ(node: Any) -> bool:
     """Say whether an op that calls no function can give something else at the next call, or is called for its effect."""
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(node.op)
-    is_stateful = definition is None or (bool(definition.is_stateful) and node.op not in SETTLED_STATE)
-    return is_stateful or is_random(node.op) or node.op in CHANGING
+    return may_change(node.op) or is_random(node.op)
 
 
 def _size(dtype: int) -> int:

@@ -19,8 +19,8 @@ from pipeprof.model.profile import TrialRecord, TrialState
 
 def score_trials(run_id: str, analysis: Analysis) -> Scored:
     """Compare each finished trial of a run with its prediction."""
-    finished = [record for record in analysis.profile.trials if record.state is not TrialState.NOT_TRIED and record.speedup]
-    finished = [record for record in finished if record.rerun is None]  # that is of the script, and was not predicted
+    trials = [record for record in analysis.profile.trials if record.rerun is None]  # a re-run of the script is not predicted
+    finished = [record for record in trials if record.state is not TrialState.NOT_TRIED and record.speedup]
     first = [record for record in finished if not record.on_top_of]
     scores = [_score(run_id, record, _predicted(record, analysis)) for record in first]
     known = tuple(score for score in scores if score is not None)

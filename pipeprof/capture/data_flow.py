@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any  # TensorFlow's graphs carry no types
 
+WITHOUT_COST = frozenset({"Const", "Identity", "Placeholder", "NoOp", "StopGradient"})
 _SAME = frozenset({"Identity", "StopGradient", "PreventGradient", "EnsureShape", "Snapshot"})
 _SCALES = _SAME | {"Add", "AddV2", "Div", "ExpandDims", "Mul", "Neg", "RealDiv", "Reshape", "Squeeze", "Sub", "Transpose"}
 _PICTURES = frozenset({"DecodeBmp", "DecodeImage", "DecodeJpeg", "DecodePng", "DecodeWebP"})
@@ -39,8 +40,7 @@ def follow(graph: Any, draws: frozenset[str] = frozenset()) -> DataFlow:  # Any:
         graph: of the function.
         draws: types of ops that may give something else at the next call with the same arguments.
     """
-    captured = {id(inner) for _, inner in getattr(graph, "captures", ())}
-    arguments = {tensor.name: index for index, tensor in enumerate(graph.inputs) if id(tensor) not in captured}
+    arguments = _arguments(graph)
     outputs = list(graph.outputs)
     depending = _after(graph, arguments)
     narrow = [_narrow_type(tensor, depending) for tensor in outputs]
@@ -59,7 +59,7 @@ def follow(graph: Any, draws: frozenset[str] = frozenset()) -> DataFlow:  # Any:
 
 def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str, Any]:
     """Return which ops hang on the arguments alone, and the bytes of what they hand on to those that do not."""
-    seeds, drawn = drawing(graph, draws)
+    seeds, drawn = _drawing(graph, draws)
     if not seeds:
         return {}
     operations = graph.get_operations()
@@ -80,18 +80,23 @@ def _settled(graph: Any, depending: set[str], draws: frozenset[str]) -> dict[str
     }
 
 
-def settled_ops(graph: Any, draws: frozenset[str]) -> list[Any]:
-    """Return the ops that hang on the function's arguments and on no draw, in the order in which they were made."""
+def drawing_and_settled(graph: Any, draws: frozenset[str]) -> tuple[list[Any], list[Any]]:
+    """Return the ops that draw, and those that hang on the function's arguments and on no draw, as they were made."""
+    seeds, drawn = _drawing(graph, draws)
+    return seeds, _settled_ops(graph.get_operations(), _after(graph, _arguments(graph)), drawn)
+
+
+def _arguments(graph: Any) -> dict[str, int]:
+    """Return the names of a function's arguments, without what it captured, and their places."""
     captured = {id(inner) for _, inner in getattr(graph, "captures", ())}
-    arguments = [tensor.name for tensor in graph.inputs if id(tensor) not in captured]
-    return _settled_ops(graph.get_operations(), _after(graph, arguments), drawing(graph, draws)[1])
+    return {tensor.name: index for index, tensor in enumerate(graph.inputs) if id(tensor) not in captured}
 
 
 def _settled_ops(operations: list[Any], depending: set[str], drawn: set[str]) -> list[Any]:
     return [op for op in operations if op.outputs and op.outputs[0].name in depending and op.outputs[0].name not in drawn]
 
 
-def drawing(graph: Any, draws: frozenset[str]) -> tuple[list[Any], set[str]]:
+def _drawing(graph: Any, draws: frozenset[str]) -> tuple[list[Any], set[str]]:
     """Return the ops that draw, those that call a function which draws among them, and the names of all that hangs on them."""
     seeds: list[Any] = []
     drawn: set[str] = set()

@@ -11,10 +11,8 @@ from types import CodeType, FunctionType
 from typing import Any  # TensorFlow's graphs carry no types
 
 from pipeprof.capture.call_sites import kind_of_file
-from pipeprof.capture.data_flow import drawing, settled_ops
+from pipeprof.capture.data_flow import WITHOUT_COST, drawing_and_settled
 from pipeprof.model.profile import FirstDraw
-
-_WITHOUT_WORK = frozenset({"Const", "Identity", "Placeholder", "NoOp", "StopGradient"})
 
 
 def first_draw(wrapper: Any, draws: frozenset[str]) -> FirstDraw | None:  # Any: TensorFlow's wrapper of a function
@@ -28,24 +26,21 @@ def first_draw(wrapper: Any, draws: frozenset[str]) -> FirstDraw | None:  # Any:
     code = function.__code__
     if kind_of_file(code.co_filename) != "user":
         return None
-    seeds, _ = drawing(graph, draws)
-    lines = [_line_in(op, code) for op in seeds]
+    seeds, settled = drawing_and_settled(graph, draws)
+    body = range(code.co_firstlineno + 1, max(_lines(code)) + 1)
+    lines = [_line_in(op, code.co_filename, body) for op in seeds]
     known = [line for line in lines if line is not None]
     if not known or len(known) < len(lines):
         return None
     line = min(known)
-    last = {op.type: op for op in settled_ops(graph, draws) if op.type not in _WITHOUT_WORK}  # of each type
-    behind = [name for name, op in last.items() if (_line_in(op, code) or line) >= line]
+    last = {op.type: op for op in settled if op.type not in WITHOUT_COST}  # of each type
+    behind = [name for name, op in last.items() if (_line_in(op, code.co_filename, body) or line) >= line]
     return FirstDraw(file=code.co_filename, defined=code.co_firstlineno, line=line, behind=tuple(sorted(behind)))
 
 
-def _line_in(op: Any, code: CodeType) -> int | None:
+def _line_in(op: Any, file: str, body: range) -> int | None:
     """Return the line of a function's body at which an op was made, by itself or by what it calls."""
-    first, last = code.co_firstlineno, max(_lines(code))
-    frames = op.traceback or ()
-    return next(
-        (int(frame.lineno) for frame in frames if frame.filename == code.co_filename and first < frame.lineno <= last), None
-    )
+    return next((int(frame.lineno) for frame in op.traceback or () if frame.filename == file and frame.lineno in body), None)
 
 
 def _lines(code: CodeType) -> Iterator[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeprof.capture.call_sites import call_on_line, kind_of_file
-from pipeprof.capture.data_flow import DataFlow, follow
+from pipeprof.capture.data_flow import WITHOUT_COST, DataFlow, follow
 from pipeprof.capture.draw_line import first_draw
 from pipeprof.capture.draws import single_draws
 from pipeprof.capture.elementwise import why_not_elementwise
@@ -20,7 +20,6 @@ from pipeprof.model.profile import CallSite, FirstDraw, StageFunction
 
 _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
 _LOOKED_UP = 300  # ops of a function whose lines are looked up
-_WITHOUT_COST = frozenset({"Const", "Identity", "Placeholder", "NoOp", "StopGradient"})
 _PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 _RANDOM_OPS = frozenset(
     {
@@ -102,7 +101,7 @@ def _op_lines(wrappers: Sequence[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     ops = (op for wrapper in wrappers for op in wrapper.function.graph.get_operations())
     for op in itertools.islice(ops, _LOOKED_UP):
-        if op.type in found or op.type in _WITHOUT_COST:
+        if op.type in found or op.type in WITHOUT_COST:
             continue
         try:
             frames = list(op.traceback or ())
@@ -147,19 +146,22 @@ def _single_draws(wrappers: Sequence[Any], drawn: Sequence[str]) -> tuple[str, .
 def _first_draw(wrappers: Sequence[Any], types: Sequence[str]) -> FirstDraw | None:
     """Return where a function first draws: what is stateful counts as drawing, but for what only reads files or checks."""
     try:
-        return first_draw(wrappers[0], frozenset({*_random(types), *_may_change(types)})) if len(wrappers) == 1 else None
+        return (
+            first_draw(wrappers[0], frozenset({*_random(types), *(name for name in set(types) - _CALLS if may_change(name))}))
+            if len(wrappers) == 1
+            else None
+        )
     except Exception:  # noqa: BLE001 - private to TensorFlow: without it there is no line
         return None
 
 
-def _may_change(types: Iterable[str]) -> Iterator[str]:
+def may_change(op_type: str) -> bool:
+    """Tell whether ops of a type may give something else at the next call, or are called for their effect, by their state."""
     from tensorflow.python.framework import op_def_registry
 
-    for name in set(types):
-        definition = op_def_registry.get(name)
-        is_stateful = definition is None or bool(definition.is_stateful)
-        if name in CHANGING or (is_stateful and name not in SETTLED_STATE | _CALLS):
-            yield name
+    definition = op_def_registry.get(op_type)
+    is_stateful = definition is None or bool(definition.is_stateful)
+    return op_type in CHANGING or (is_stateful and op_type not in SETTLED_STATE)
 
 
 def _why_not_elementwise(graph: Any) -> str | None:

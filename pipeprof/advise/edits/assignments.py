@@ -12,6 +12,7 @@ import libcst as cst
 from libcst.metadata import Assignment
 
 from pipeprof.advise.edits.chains import chain_down, chain_root, method, next_call
+from pipeprof.advise.edits.code_parts import only_part
 from pipeprof.advise.edits.document import Document, Statement
 
 
@@ -26,9 +27,9 @@ class Step:
     @classmethod
     def read(cls, statement: Statement) -> Step | None:
         """Return the step that a statement is, None where it is something else or shares its line."""
-        if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        small = only_part(statement)
+        if not isinstance(statement, cst.SimpleStatementLine):
             return None
-        small = statement.body[0]
         if isinstance(small, cst.Assign) and len(small.targets) == 1:
             target, value = small.targets[0].target, small.value
         elif isinstance(small, cst.AnnAssign) and small.value is not None:
@@ -46,6 +47,17 @@ class Step:
 def step_of(document: Document, node: cst.CSTNode) -> Step | None:
     """Return the step that ``node`` is in."""
     return Step.read(document.statement(node))
+
+
+def whole_step(document: Document, call: cst.Call) -> Step | None:
+    """Return the statement ``ds = ds.method(...)`` that the call is all of."""
+    step = step_of(document, call)
+    if step is None or step.value is not call or step.root != step.target or call.lpar:
+        return None
+    is_plain = isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Name)
+    small = step.statement.body[0]
+    is_alone = isinstance(small, cst.Assign) and not isinstance(small.semicolon, cst.Semicolon)
+    return step if is_plain and is_alone else None
 
 
 def is_passed_on(document: Document, name: str, start: Statement, end: Statement) -> bool:

@@ -28,11 +28,14 @@ def changes_in_place(nodes: Sequence[cst.CSTNode]) -> bool:
     return False
 
 
+def only_part(statement: cst.CSTNode) -> cst.BaseSmallStatement | None:
+    """Return the one statement of a line, None where there are several, or a block."""
+    return statement.body[0] if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1 else None
+
+
 def plain_assignment(statement: cst.CSTNode) -> tuple[cst.Name | cst.Tuple | cst.List, cst.BaseExpression] | None:
     """Return target and value of ``name = value`` or ``a, b = value``, None for every other statement."""
-    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
-        return None
-    small = statement.body[0]
+    small = only_part(statement)
     if not isinstance(small, cst.Assign) or len(small.targets) != 1:
         return None
     target = small.targets[0].target

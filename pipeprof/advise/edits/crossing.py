@@ -46,7 +46,7 @@ def cut_early(document: Document, function: cst.FunctionDef, statements: Sequenc
     Raises:
         RefusalError: a statement before it may draw.
     """
-    values = Values(document, dict.fromkeys(_parameters(function), Kind.ELEMENT))
+    values = Values.of(document, function)
     is_late = []
     for statement in statements[:index]:
         assigned = plain_assignment(statement)
@@ -67,7 +67,7 @@ def find_crossing(
     Raises:
         RefusalError: something of it is not known to fit into an element.
     """
-    values = Values(document, dict.fromkeys(_parameters(function), Kind.ELEMENT))
+    values = Values.of(document, function)
     for statement in first:
         values.take(statement)
     _refuse_two_ways(values, second)
@@ -113,10 +113,6 @@ def _refuse_two_ways(values: Values, second: Sequence[cst.CSTNode]) -> None:
     calls = (node for node in nodes_in(second) if isinstance(node, cst.Call))
     if values.is_aliased and (changes_in_place(second) or not all(map(values.leaves_alone, calls))):
         raise RefusalError("a dictionary that may have two names may be changed behind the first draw")
-
-
-def _parameters(function: cst.FunctionDef) -> list[str]:
-    return [item.name.value for item in function.params.params]
 
 
 def _repeated(

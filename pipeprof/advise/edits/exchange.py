@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from pipeprof.advise.edits.assignments import Step, step_of
+from pipeprof.advise.edits.assignments import whole_step
 from pipeprof.advise.edits.chains import Link, described, is_class, link, method, next_attribute
+from pipeprof.advise.edits.code_parts import nodes_in
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.source_text import NEWLINE, RefusalError, Splice, apply_splices
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree
@@ -48,13 +49,13 @@ def exchange(
     """
     before, behind = calls
     links = _method_link(document, before, first), _method_link(document, behind, second)
-    if any(isinstance(node, cst.NamedExpr) for call in calls for node in _nodes(call)):
+    if any(isinstance(node, cst.NamedExpr) for call in calls for node in nodes_in(call.args)):
         raise RefusalError("an argument assigns a name, so the calls cannot change places")
     if _is_receiver(document, behind, before):
         raise RefusalError(f"{described(behind)} already comes before {described(before)}")
     if _is_receiver(document, before, behind):
         return _swap_calls(document, (before, links[0]), (behind, links[1]), inside)
-    steps = _whole_step(document, before), _whole_step(document, behind)
+    steps = whole_step(document, before), whole_step(document, behind)
     if steps[0] is None or steps[1] is None or steps[0].target != steps[1].target:
         raise RefusalError(f"{described(before)} and {described(behind)} do not follow each other directly")
     if document.siblings(steps[0].statement)[0] is steps[1].statement:
@@ -71,30 +72,8 @@ def _method_link(document: Document, call: cst.Call, names: frozenset[str]) -> L
     return link(document, call.func)
 
 
-def _nodes(node: cst.CSTNode) -> list[cst.CSTNode]:
-    """Return the nodes inside a call's arguments."""
-    arguments = node.args if isinstance(node, cst.Call) else ()
-    pending: list[cst.CSTNode] = list(arguments)
-    found = []
-    while pending:
-        found.append(current := pending.pop())
-        pending.extend(current.children)
-    return found
-
-
 def _is_receiver(document: Document, inner: cst.Call, outer: cst.Call) -> bool:
     return next_attribute(document, inner) is outer.func and not inner.lpar
-
-
-def _whole_step(document: Document, call: cst.Call) -> Step | None:
-    """Return the statement ``ds = ds.method(...)`` that the call is all of."""
-    step = step_of(document, call)
-    if step is None or step.value is not call or step.root != step.target or call.lpar:
-        return None
-    is_plain = isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Name)
-    small = step.statement.body[0]
-    is_alone = isinstance(small, cst.Assign) and not isinstance(small.semicolon, cst.Semicolon)
-    return step if is_plain and is_alone else None
 
 
 def _swap_calls(

@@ -14,7 +14,7 @@ import libcst as cst
 from libcst.metadata import GlobalScope
 
 from pipeprof.advise.edits.arguments import given_argument, required_argument
-from pipeprof.advise.edits.assignments import Step, step_of
+from pipeprof.advise.edits.assignments import Step, step_of, whole_step
 from pipeprof.advise.edits.chains import append_call, chain_down, described, link, method, require_dataset
 from pipeprof.advise.edits.code_parts import names_in, nodes_in
 from pipeprof.advise.edits.document import Document
@@ -48,7 +48,7 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
     start, end = document.start(argument.value), document.end(argument.value)
     added = ["cache()", *(_called(document, call) for call in shuffles)]
     added.append(_called(document, mapped, Splice(start=start, end=end, text=parts.second)))
-    step = _own_step(document, mapped)
+    step = whole_step(document, mapped)
     removals = [_removal(document, shuffle, mapped) for shuffle in shuffles]
     splices = [*parts.splices, Splice(start=start, end=end, text=parts.first), *removals]
     splices += _as_statements(document, step, added) if step else _in_chain(document, mapped, added)
@@ -175,17 +175,6 @@ def _called(document: Document, call: cst.Call, changed: Splice | None = None) -
     if changed is None:
         return text
     return text[: changed.start - start] + changed.text + text[changed.end - start :]
-
-
-def _own_step(document: Document, mapped: cst.Call) -> Step | None:
-    """Return the statement ``ds = ds.map(...)`` that the map is all of."""
-    step = step_of(document, mapped)
-    if step is None or step.value is not mapped or step.root != step.target or mapped.lpar:
-        return None
-    is_plain = isinstance(mapped.func, cst.Attribute) and isinstance(mapped.func.value, cst.Name)
-    small = step.statement.body[0]
-    is_alone = isinstance(small, cst.Assign) and not isinstance(small.semicolon, cst.Semicolon)
-    return step if is_plain and is_alone else None
 
 
 def _as_statements(document: Document, step: Step, added: Sequence[str]) -> list[Splice]:

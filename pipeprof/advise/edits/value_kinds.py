@@ -13,7 +13,16 @@ from enum import Enum, auto
 import libcst as cst
 from libcst.metadata import Assignment
 
-from pipeprof.advise.edits.code_parts import bound_in, has_calls, is_shape, literal_key, names_in, nodes_in, plain_assignment
+from pipeprof.advise.edits.code_parts import (
+    bound_in,
+    has_calls,
+    is_shape,
+    literal_key,
+    names_in,
+    nodes_in,
+    only_part,
+    plain_assignment,
+)
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.names import Place, meaning
 from pipeprof.advise.edits.source_text import RefusalError
@@ -80,6 +89,11 @@ class Values:
     made_by: dict[str, cst.SimpleStatementLine] = field(default_factory=dict)  # of the static ones
     made: set[str] = field(default_factory=set)  # what was assigned, or changed
     is_aliased: bool = False  # whether a dictionary may have two names
+
+    @classmethod
+    def of(cls, document: Document, function: cst.FunctionDef) -> Values:
+        """Return what is known where a function begins: its parameters are the element."""
+        return cls(document, {item.name.value: Kind.ELEMENT for item in function.params.params})
 
     def take(self, statement: cst.CSTNode) -> None:
         """Follow one statement; what is assigned in an unusual way is unknown from then on.
@@ -164,7 +178,7 @@ class Values:
             self.made.update(bound_in(statement))
             return
         bound = Counter(bound_in(statement))
-        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1 else None
+        small = only_part(statement)
         becomes: dict[str, list[Kind]] = {name: [] for name in bound}
         if isinstance(small, cst.AugAssign) and isinstance(small.target, cst.Name):
             operator = cst.Subtract() if isinstance(small.operator, cst.SubtractAssign | cst.DivideAssign) else cst.Add()
@@ -259,14 +273,13 @@ class Values:
 
     def _sets_a_tensor(self, statement: cst.CSTNode) -> bool:
         """Whether a statement is ``record["key"] = tensor``, of a dictionary that has no other name."""
-        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1 else None
+        small = only_part(statement)
         if self.is_aliased or not isinstance(small, cst.Assign) or len(small.targets) != 1:
             return False
         part = small.targets[0].target
-        is_key = isinstance(part, cst.Subscript) and isinstance(part.value, cst.Name) and literal_key(part) is not None
-        if not is_key or not isinstance(part, cst.Subscript) or self.kind(part.value) not in _MUTABLE:
+        if not isinstance(part, cst.Subscript) or not isinstance(part.value, cst.Name) or literal_key(part) is None:
             return False
-        return self.kind(small.value) is Kind.TENSOR
+        return self.kind(part.value) in _MUTABLE and self.kind(small.value) is Kind.TENSOR
 
     def _forget_dictionaries(self) -> None:
         for name, kind in self.kinds.items():
