@@ -23,9 +23,11 @@ from pipeprof.api import Profiling
 from pipeprof.errors import TrialError, UserError
 from pipeprof.launch import streams
 from pipeprof.launch.target import Target, load_function, make_dataset
+from pipeprof.model.looks import ElementLook
 from pipeprof.model.profile import IsolatedPrefix, PipelineRecord, Profile, Role, ScalingPoint, WrittenStage
 from pipeprof.report.progress import TrialProgress
 from pipeprof.settings import Settings
+from pipeprof.store import TrialEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +41,7 @@ _LEAST_WHOLE_S = 3.5  # what a verdict needs
 _SCALING_SHARE = 0.3  # of what is left, for more calls at once
 _HAS_CALLS = frozenset({"map", "interleave"})
 _SLACK_S = 60.0
+_LOOKS_FOR_EACH_S = 3  # seconds of a budget for trials, of which looks take a small share
 _MOST_TEXT = 160
 _TRIALS_NOTE = "bench measures and tries nothing; pipeprof run tries the changes"
 
@@ -75,7 +78,7 @@ def run_bench(order: BenchOrder, settings: Settings) -> Benched:
     done = Benched(profiling.path)
     try:
         with streams.redirected(profiling.path / LOG_FILE), TrialProgress(streams.terminal(), first="importing") as progress:
-            profile = _Bench(order, profiling, done, progress.update).run()
+            profile = _Bench(order, profiling, settings, done, progress.update).run()
     except BaseException:
         profiling.stop("raised")
         shutil.rmtree(profiling.path, ignore_errors=True)
@@ -88,10 +91,16 @@ class _Bench:
     """One measurement."""
 
     def __init__(
-        self, order: BenchOrder, profiling: Profiling, done: Benched, on_progress: Callable[[str, float], None]
+        self,
+        order: BenchOrder,
+        profiling: Profiling,
+        settings: Settings,
+        done: Benched,
+        on_progress: Callable[[str, float], None],
     ) -> None:
         self._order = order
         self._profiling = profiling
+        self._settings = settings
         self._done = done
         self._on_progress = on_progress
         self._stop = threading.Event()
@@ -110,7 +119,8 @@ class _Bench:
             raise self._done.mistake
         if self._done.left_behind or self._done.interrupted:
             return profile
-        return self._with_stages(profile, dataset, pipeline_id)
+        profile = self._with_stages(profile, dataset, pipeline_id)
+        return profile if self._done.left_behind or self._done.interrupted else self._with_looks(profile, dataset, pipeline_id)
 
     @property
     def _whole_s(self) -> float:
@@ -189,6 +199,30 @@ class _Bench:
 
     def _status(self) -> int:
         return 130 if self._done.interrupted else 0 if self._done.mistake is None else 2
+
+    def _with_looks(self, profile: Profile, dataset: Any, pipeline_id: str | None) -> Profile:
+        """Read elements again where a rule on randomness or order asks for it."""
+        from pipeprof.advise.looking import take_looks
+        from pipeprof.analysis import analyse
+
+        datasets = {} if pipeline_id is None else {pipeline_id: dataset}
+        settings = replace(self._settings, budget_s=_LOOKS_FOR_EACH_S * self._order.seconds)
+        taken: list[ElementLook] = []
+
+        def work(pulse: Pulse) -> None:
+            def keep(event: TrialEvent) -> None:
+                pulse.beat()
+                taken.extend([] if event.look is None else [event.look])
+
+            take_looks(analyse(profile), datasets, settings, keep)
+
+        try:
+            self._guarded(work, _SLACK_S)
+        except HungError:
+            self._done.left_behind = True
+        except KeyboardInterrupt:
+            self._done.interrupted = True
+        return replace(profile, looks=tuple(taken))
 
     # --- each stage alone ------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Judging is pure; only writing the patches reads the user's files, and a file tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 
 from pipeprof.advise.judging import judge_as_chosen
@@ -25,6 +26,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Diagnosis, Finding, Pipeline, Recommendation, Rerun, Run
 from pipeprof.model.plan import applied_phrase
 from pipeprof.model.profile import Profile, RerunFacts, TrialRecord
+from pipeprof.rules.base import name_stage
 from pipeprof.rules.causes import group_by_cause
 
 _OF_A_RERUN = ("id", "state", "reason", "speedup", "low", "high", "pairs", "baseline_step_s", "candidate_step_s")
@@ -56,8 +58,17 @@ def diagnose(profile: Profile, choice: Choice | None = None, *, with_patches: bo
         rules=judgement.outcomes,
         unused_comments=judgement.unused,
         trials_note=profile.trials_note,
+        not_read_again=tuple(_not_read_again(analysis)),
         reruns=tuple(_rerun(item, item.rerun) for item in profile.trials if item.rerun is not None),
     )
+
+
+def _not_read_again(analysis: Analysis) -> Iterator[str]:
+    views = {view.record.id: view for view in analysis.pipelines}
+    for look in analysis.profile.looks:
+        view = views.get(look.order.pipeline_id)
+        if look.same is None and view is not None:
+            yield f"{name_stage(view.stage(look.order.stage_id))}: {look.note}"
 
 
 def _rerun(trial: TrialRecord, facts: RerunFacts) -> Rerun:

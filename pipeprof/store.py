@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from pipeprof.errors import UserError
+from pipeprof.model.looks import ElementLook
 from pipeprof.model.profile import PROFILE_SCHEMA, Control, Profile, RunInfo, TrialRecord, TrialState
 
 T = TypeVar("T")
@@ -55,11 +56,12 @@ class ProcessEnd:
 class TrialEvent:
     """One line of ``trials.jsonl``."""
 
-    event: str  # start, result, control, reason (why nothing was tried), note (of the launcher), end
+    event: str  # start, result, control, look, reason (why nothing was tried), note (of the launcher), end
     at_s: float  # wall clock, seconds since the epoch
     deadline_s: float | None = None  # of a start: seconds after which the supervisor kills
     trial: TrialRecord | None = None
     control: Control | None = None
+    look: ElementLook | None = None
     text: str = ""
 
     @classmethod
@@ -70,10 +72,11 @@ class TrialEvent:
         deadline_s: float | None = None,
         trial: TrialRecord | None = None,
         control: Control | None = None,
+        look: ElementLook | None = None,
         text: str = "",
     ) -> TrialEvent:
         """Return an event that happens now."""
-        return cls(event=event, at_s=time.time(), deadline_s=deadline_s, trial=trial, control=control, text=text)
+        return cls(event=event, at_s=time.time(), deadline_s=deadline_s, trial=trial, control=control, look=look, text=text)
 
 
 class RunDirectory:
@@ -162,7 +165,12 @@ class RunDirectory:
         )
         run = _with_end(profile.run, self.script_end(), self.process_end())
         return replace(
-            profile, run=run, controls=(*profile.controls, *controls), trials=(*profile.trials, *trials), trials_note=note
+            profile,
+            run=run,
+            controls=(*profile.controls, *controls),
+            looks=(*profile.looks, *(event.look for event in events if event.look is not None)),
+            trials=(*profile.trials, *trials),
+            trials_note=note,
         )
 
     def _write(self, name: str, content: bytes) -> None:

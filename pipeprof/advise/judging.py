@@ -15,8 +15,9 @@ from pipeprof.advise.suppression import Suppressed, Suppression, find_suppressio
 from pipeprof.choice import Choice
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, RuleOutcome
+from pipeprof.model.looks import LookOrder
 from pipeprof.model.profile import RunInfo
-from pipeprof.rules.engine import ERROR, FIRED, IGNORED, judge
+from pipeprof.rules.engine import ERROR, FIRED, IGNORED, judge, order_looks
 from pipeprof.rules.plugins import find_plugins
 from pipeprof.rules.registry import AnyRule, all_rules
 
@@ -44,6 +45,11 @@ def judge_as_chosen(analysis: Analysis, choice: Choice) -> Judged:
     left = suppress(judgement.findings, comments)
     outcomes = _outcomes(judgement.outcomes, left)
     return Judged(findings=left.findings, outcomes=outcomes, unused=left.unused, rules=rules)
+
+
+def order_looks_as_chosen(analysis: Analysis, choice: Choice) -> tuple[LookOrder, ...]:
+    """Return the looks at elements that the rules that were chosen order."""
+    return order_looks(analysis, (*all_rules(), *find_plugins().rules), choice.select, choice.ignore)
 
 
 def _outcomes(outcomes: Sequence[RuleOutcome], left: Suppressed) -> tuple[RuleOutcome, ...]:

@@ -41,6 +41,8 @@ _TWINS: Mapping[str, _Twin] = {
         ),
     ),
 }
+_SHUFFLES = ("ShuffleDataset", "ShuffleAndRepeatDataset")
+_BUFFER_INPUT = 1  # of a shuffle
 _GENERATOR_OP = "RngReadAndSkip"
 _STATEFUL_RANDOM = (
     "Random",
@@ -148,10 +150,21 @@ def reshuffles(graph: Any, name: str | None = None) -> bool:
 
 def is_reshuffling(node: Any) -> bool:
     """Say whether a node shuffles into another order at each epoch."""
-    if not node.op.startswith(("ShuffleDataset", "ShuffleAndRepeatDataset")):
+    if not node.op.startswith(_SHUFFLES):
         return False
     key = "reshuffle_each_iteration"
     return key not in node.attr or bool(node.attr[key].b)
+
+
+def limit_shuffles(graph: Any, most: int) -> None:
+    """Let no shuffle of the graph hold more than so many elements; one that holds a single element keeps the order."""
+    import tensorflow as tf
+
+    nodes = graphs.nodes_by_name(graph)
+    for node in [node for node in graph.node if node.op.startswith(_SHUFFLES)]:
+        size = graphs.constant_value(nodes.get(graphs.node_name(node.input[_BUFFER_INPUT])))
+        if isinstance(size, int) and size > most:
+            node.input[_BUFFER_INPUT] = graphs.add_constant(graph, most, tf.int64)
 
 
 def is_random(op: str) -> bool:

@@ -16,6 +16,7 @@ from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.parallel_calls import ParallelCalls
 from pipeprof.advise.isolation import Arm
 from pipeprof.advise.match import match_stages
+from pipeprof.advise.neutralise import limit_shuffles
 from pipeprof.advise.replay import Drive, EmptyPipelineError, StoppedError, fill
 from pipeprof.advise.replayable import Replayable
 from pipeprof.capture.datasets import sources_first
@@ -23,9 +24,7 @@ from pipeprof.errors import TrialError
 from pipeprof.model.profile import PipelineRecord, WrittenStage
 
 MOST_SHUFFLED = 64  # elements that a shuffle's buffer holds in a prefix: filling it is no cost of an element
-_BUFFER_INPUT = 1
 _REPEATS = {"RepeatDataset": 1, "ShuffleAndRepeatDataset": 4, "ShuffleAndRepeatDatasetV2": 4}  # position of the count
-_SHUFFLES = ("ShuffleDataset", "ShuffleAndRepeatDataset")
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
@@ -119,7 +118,7 @@ def arms_of_calls(
         graphs.set_output(graph, names[stage_id])
         if any(node.op.startswith("CacheDataset") for node in graph.node):
             raise TrialError("a cache keeps it from running in every pass")
-        _limit_shuffles(graph)
+        limit_shuffles(graph, MOST_SHUFFLED)
         prefix = Prefix(
             stage_id=stage_id,
             replayable=changed.with_graph(graph, part.element_spec),
@@ -147,7 +146,7 @@ def cut_prefixes(
             continue
         graph = whole.copy_graph()
         graphs.set_output(graph, names[stage.id])
-        _limit_shuffles(graph)
+        limit_shuffles(graph, MOST_SHUFFLED)
         has_cache = any(node.op.startswith("CacheDataset") for node in graph.node)
         if has_cache:
             _end_repeats(graph)
@@ -176,13 +175,3 @@ def _end_repeats(graph: Any) -> None:
         position = _REPEATS[node.op]
         if graphs.constant_value(nodes.get(graphs.node_name(node.input[position]))) == -1:
             node.input[position] = graphs.add_constant(graph, 1, tf.int64)
-
-
-def _limit_shuffles(graph: Any) -> None:
-    import tensorflow as tf
-
-    nodes = graphs.nodes_by_name(graph)
-    for node in [node for node in graph.node if node.op.startswith(_SHUFFLES)]:
-        size = graphs.constant_value(nodes.get(graphs.node_name(node.input[_BUFFER_INPUT])))
-        if isinstance(size, int) and size > MOST_SHUFFLED:
-            node.input[_BUFFER_INPUT] = graphs.add_constant(graph, MOST_SHUFFLED, tf.int64)

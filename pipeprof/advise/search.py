@@ -21,6 +21,7 @@ from pipeprof.advise.comparing import compare_change, why_untimed
 from pipeprof.advise.consumer import gaps_from_histogram
 from pipeprof.advise.handed_over import as_written
 from pipeprof.advise.judging import judge_as_chosen
+from pipeprof.advise.looking import take_looks
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
@@ -29,7 +30,7 @@ from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.stored import held_by_new_cache
-from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial
+from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial, steps_of_epoch
 from pipeprof.advise.trial_records import described, new_record, refused, with_outcome
 from pipeprof.analysis import analyse
 from pipeprof.analysis.significance import Interval
@@ -106,6 +107,8 @@ class Search:
 
     def run(self) -> None:
         """Try everything that the rules lead to; a reason is streamed where nothing can be tried."""
+        taken = take_looks(analyse(self._profile), self._datasets, self._settings, self._stream, self._progress)
+        self._profile = replace(self._profile, looks=(*self._profile.looks, *taken))
         analysis = analyse(self._profile)
         if analysis.train is None:
             self._note("no tf.data pipeline was iterated")
@@ -170,21 +173,12 @@ class Search:
             noise_pairs=_NOISE_PAIRS,
             warm_up=WarmUp(cap_s=_WARM_UP_S),
             budget_s=max(_LEAST_TRIAL_S, self._settings.budget_s * _CONTROL_SHARE),
-            epoch_steps=self._epoch_steps(view),
+            epoch_steps=steps_of_epoch(view),
         )
         own_cpu = self._pipeline_cpu(current, plan)
         total = view.cpu_s_per_step
         cpu = max(0.0, total - own_cpu) if total is not None and own_cpu is not None else 0.0
         return _Bench(view, replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0))), names, current, {})
-
-    @staticmethod
-    def _epoch_steps(view: PipelineView) -> int | None:
-        """Return the steps of one epoch: as the run's epochs had them, else as TensorFlow states it."""
-        whole = {epoch.elements for epoch in view.record.loop.epochs[:-1]}
-        if len(whole) == 1:
-            return whole.pop()
-        output = next(stage for stage in view.record.written if stage.id == view.record.output)
-        return output.cardinality if output.cardinality > 0 else None
 
     def _pipeline_cpu(self, current: Replayable, plan: TrialPlan) -> float | None:
         """Return the CPU seconds of one element of the pipeline alone, None where it cannot be driven."""

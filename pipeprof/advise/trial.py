@@ -273,6 +273,15 @@ def reproduces(
     return True, ""
 
 
+def steps_of_epoch(view: PipelineView) -> int | None:
+    """Return the steps of one epoch: as the run's epochs had them, else as TensorFlow states it."""
+    whole = {epoch.elements for epoch in view.record.loop.epochs[:-1]}
+    if len(whole) == 1:
+        return whole.pop()
+    output = next(stage for stage in view.record.written if stage.id == view.record.output)
+    return output.cardinality if output.cardinality > 0 else None
+
+
 def mean_of_run(view: PipelineView) -> tuple[float, float]:
     """Return the step and the wait share that a replay has to show: the run's means, boundaries included.
 

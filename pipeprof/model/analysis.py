@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeprof.model.diagnosis import Resources, Stage, Steps, TimelinePoint, Verdict
+from pipeprof.model.looks import ElementLook, LookOrder
 from pipeprof.model.profile import Control, ExecutedStage, PipelineRecord, Profile, WrittenStage
 
 
@@ -99,3 +100,7 @@ class Analysis:
     def control(self, pipeline_id: str) -> Control | None:
         """Return the ready-element control of a pipeline, where it was replayed."""
         return next((item for item in self.profile.controls if item.pipeline_id == pipeline_id), None)
+
+    def look(self, order: LookOrder) -> ElementLook | None:
+        """Return what a look at the elements showed, None where it was not taken or showed nothing."""
+        return next((item for item in self.profile.looks if item.order == order and item.same is not None), None)

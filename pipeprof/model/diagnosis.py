@@ -469,6 +469,7 @@ class Diagnosis:
     rules: tuple[RuleOutcome, ...] = ()
     unused_comments: tuple[str, ...] = ()  # "# pipeprof: ignore[...]" that took nothing back, a sentence each
     trials_note: str = ""  # why nothing was tried, where nothing was
+    not_read_again: tuple[str, ...] = ()  # stages whose elements a rule would have compared, and why they were not
     reruns: tuple[Rerun, ...] = ()  # oldest first
 
     @property

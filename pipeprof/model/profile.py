@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pipeprof.model.looks import ElementLook
+
 PROFILE_SCHEMA = "pipeprof.profile/1"
 MAX_BINS = 600
 TRACED = "traced"
@@ -578,4 +580,5 @@ class Profile:
     controls: tuple[Control, ...] = ()
     trials: tuple[TrialRecord, ...] = ()
     trials_note: str = ""  # why nothing was tried, where nothing was
+    looks: tuple[ElementLook, ...] = ()
     children_not_observed: int = 0

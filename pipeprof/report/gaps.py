@@ -35,6 +35,7 @@ def find_gaps(diagnosis: Diagnosis, sites: Sites) -> tuple[Gap, ...]:
     failed = [rule for rule in diagnosis.rules if rule.outcome == "error"]
     gaps += [Gap(text=f"Rule {one_line(rule.code)} failed: {one_line(rule.reason)}") for rule in failed]
     gaps += [Gap(text=one_line(comment), minor=True) for comment in diagnosis.unused_comments]
+    gaps += [Gap(text=f"Elements read again, {one_line(stage)}", minor=True) for stage in diagnosis.not_read_again]
     gaps += _loop_gaps(diagnosis)
     for pipeline in diagnosis.pipelines:
         gaps += _pipeline_gaps(pipeline, sites)

@@ -19,6 +19,7 @@ from pipeprof.analysis.alone import is_alone
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity, Stage
+from pipeprof.model.looks import LookOrder
 from pipeprof.model.profile import CallSite
 from pipeprof.rules.needs import Need
 
@@ -97,6 +98,10 @@ class Rule(ABC, Generic[P]):
     @abstractmethod
     def check(self, analysis: Analysis, params: P) -> Iterable[Finding]:
         """Yield a finding for each place that the rule objects to."""
+
+    def looks(self, analysis: Analysis) -> Iterable[LookOrder]:  # noqa: ARG002 - most rules need none
+        """Yield what the rule would have seen of the elements themselves; ``analysis.look`` has it where it could be had."""
+        return ()
 
     def report(
         self,

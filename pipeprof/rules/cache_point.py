@@ -14,6 +14,7 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.profile import ElementsState
 from pipeprof.rules.freshness import CACHE_OPS, Difference, Freshness, judge_freshness, repeats, reshuffles
 
+NEVER_FULL_SHARE = 0.8  # of the passes, those in which what stands before a cache ran
 _STOPS_EARLY = frozenset({"take", "take_while"})
 
 
@@ -127,6 +128,25 @@ def find_cached(pipeline: PipelineView, view: StageView) -> frozenset[str]:
         if item.written is not None and item.written.op in CACHE_OPS:
             served |= {before.id for before in upstream(pipeline, item.id)}
     return frozenset(served)
+
+
+def share_made_again(pipeline: PipelineView, cache: StageView) -> float | None:
+    """Return the share of a cache's elements that were made anew; None where it is none, or too little was seen."""
+    is_cache = cache.written is not None and cache.written.op == "cache" and not cache.written.arguments.get("filename")
+    if not is_cache or not cache.visit_ratio or not cache.stage.inputs:
+        return None
+    if count_passes(pipeline, cache) < 2 or count_objects(cache) > 1:  # noqa: PLR2004 - built anew it starts empty
+        return None
+    if any(item.written is not None and item.written.op in CACHE_OPS for item in downstream(pipeline, cache.id)):
+        return None  # one that is full reads this one no more
+    before = next((view for view in pipeline.stages if view.id == cache.stage.inputs[0]), None)
+    return None if before is None or before.visit_ratio is None else before.visit_ratio / cache.visit_ratio
+
+
+def is_never_full(pipeline: PipelineView, cache: StageView) -> bool:
+    """Tell whether a cache was seen to be made anew in nearly every pass."""
+    share = share_made_again(pipeline, cache)
+    return share is not None and share >= NEVER_FULL_SHARE
 
 
 def reads_everything(pipeline: PipelineView, view: StageView) -> bool:

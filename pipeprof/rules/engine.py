@@ -17,6 +17,7 @@ from pipeprof.choice import Thresholds
 from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Finding, Relation, RuleOutcome, Severity
+from pipeprof.model.looks import LookOrder
 from pipeprof.model.profile import CallSite
 from pipeprof.rules.base import Rule, cost_of
 from pipeprof.rules.chosen import matches, parameters_of
@@ -91,6 +92,21 @@ def judge(
     )
 
 
+def order_looks(
+    analysis: Analysis, rules: Sequence[type[Rule[Any]]], select: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> tuple[LookOrder, ...]:
+    """Return the looks at elements that the chosen rules order, each once; one that fails orders none, and the log says so."""
+    orders: dict[LookOrder, None] = {}
+    for rule in rules:
+        if _why_ignored(rule, select, ignore):
+            continue
+        try:
+            orders.update(dict.fromkeys(rule().looks(analysis)))
+        except Exception:  # noqa: BLE001 - one rule's bug must not cost the user the trials
+            traceback.print_exc()
+    return tuple(orders)
+
+
 def rank_of(finding: Finding) -> tuple[int, float, str]:
     """Return the key by which findings are sorted: the gravest first, then the dearest."""
     return _SEVERITIES.index(finding.severity), -cost_of(finding), finding.code
@@ -103,11 +119,9 @@ def _run(
     ignore: Sequence[str],
     thresholds: Mapping[str, float],
 ) -> _Result:
-    ignored_by = next((item for item in ignore if matches(rule, item)), None)
-    if ignored_by is not None:
-        return _Result(rule, IGNORED, f"by ignore = {ignored_by}")
-    if select and not any(matches(rule, item) for item in select):
-        return _Result(rule, IGNORED, f"by select = {', '.join(select)}")
+    ignored = _why_ignored(rule, select, ignore)
+    if ignored:
+        return _Result(rule, IGNORED, ignored)
     try:
         missing = [reason for need in rule.needs if (reason := find_missing(analysis, need))]
         if missing:
@@ -116,6 +130,16 @@ def _run(
     except Exception as error:  # noqa: BLE001 - one rule's bug must not cost the user the other rules
         return _Result(rule, ERROR, _describe_error(error))
     return _Result(rule, FIRED if findings else PASSED, "", findings)
+
+
+def _why_ignored(rule: type[Rule[Any]], select: Sequence[str], ignore: Sequence[str]) -> str:
+    """Return by whom a rule is left out, empty where it is not."""
+    ignored_by = next((item for item in ignore if matches(rule, item)), None)
+    if ignored_by is not None:
+        return f"by ignore = {ignored_by}"
+    if select and not any(matches(rule, item) for item in select):
+        return f"by select = {', '.join(select)}"
+    return ""
 
 
 def _refuse_unknown(wanted: Sequence[str], known: Sequence[type[Rule[Any]]]) -> None:

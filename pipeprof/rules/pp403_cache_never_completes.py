@@ -14,7 +14,7 @@ from pipeprof.analysis.stage_graph import downstream, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
-from pipeprof.rules.cache_point import count_objects, count_passes
+from pipeprof.rules.cache_point import NEVER_FULL_SHARE, count_passes, share_made_again
 from pipeprof.rules.cost import busy_of, is_input_bound, share_saved_without
 from pipeprof.rules.needs import Need
 
@@ -24,7 +24,11 @@ class NeverCompletesParameters(Parameters):
     """Thresholds of PP403."""
 
     made_again: float = parameter(
-        0.8, unit="share of the passes", low=0.5, high=1, doc="in which what stands before the cache ran, to report it"
+        NEVER_FULL_SHARE,
+        unit="share of the passes",
+        low=0.5,
+        high=1,
+        doc="in which what stands before the cache ran, to report it",
     )
 
 
@@ -72,7 +76,7 @@ class CacheNeverCompletes(Rule[NeverCompletesParameters]):
         """Yield a finding for each cache that was made anew in every epoch."""
         for pipeline in analysis.pipelines:
             for cache in pipeline.stages:
-                share = _made_again(pipeline, cache)
+                share = share_made_again(pipeline, cache)
                 if share is not None and share >= params.made_again:
                     yield self._report_cache(analysis, pipeline, cache, share, params)
 
@@ -100,17 +104,6 @@ class CacheNeverCompletes(Rule[NeverCompletesParameters]):
                 Evidence(name="busy_s_before", value=busy_s, unit="s"),
             ),
         )
-
-
-def _made_again(pipeline: PipelineView, cache: StageView) -> float | None:
-    """Return the share of a cache's elements that were made anew; None where it is none, or too little was seen."""
-    is_cache = cache.written is not None and cache.written.op == "cache" and not cache.written.arguments.get("filename")
-    if not is_cache or not cache.visit_ratio or not cache.stage.inputs:
-        return None
-    if count_passes(pipeline, cache) < 2 or count_objects(cache) > 1:  # noqa: PLR2004 - built anew it starts empty
-        return None
-    before = next((view for view in pipeline.stages if view.id == cache.stage.inputs[0]), None)
-    return None if before is None or before.visit_ratio is None else before.visit_ratio / cache.visit_ratio
 
 
 def _cause(pipeline: PipelineView, cache: StageView) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
+from pipeprof.model.looks import ElementLook, LookKind, LookOrder
 from pipeprof.model.profile import Role
 from pipeprof.rules.base import Parameters, Rule, Status, name_stage
 from pipeprof.rules.needs import Need
+from pipeprof.rules.observed import observed
 
 _BATCHES = frozenset({"batch", "padded_batch", "ragged_batch", "dense_to_ragged_batch"})
 _UNBATCHES = frozenset({"unbatch", "flat_map", "interleave", "window", "group_by_window"})
@@ -35,11 +37,14 @@ class BatchRandomness(Rule[Parameters]):
     How it is measured:
         From the static shapes of the random operations in the traced function.
         Draws inside a loop (tf.map_fn) and draws of unknown shape are not
-        counted; nothing is timed.
+        counted; nothing is timed. Where the pipeline can be read again after
+        the script, the map gets batches made of one element again and again:
+        rows that stay alike while batches differ are the proof.
 
     When it is wrong:
         Where one draw for a batch is meant, as in some forms of mixup. That
-        cannot be seen, so the confidence is low.
+        cannot be seen, so the confidence is never high, and low where the rows
+        were not seen.
 
     What to do:
         Draw with the batch dimension: tf.random.uniform([tf.shape(x)[0], 1, 1,
@@ -59,29 +64,53 @@ class BatchRandomness(Rule[Parameters]):
     remedy_safety = Safety.CHANGES_DATA
     needs = (Need.PIPELINES,)
 
+    def looks(self, analysis: Analysis) -> Iterator[LookOrder]:
+        """Order batches of one element for each such map."""
+        for pipeline in analysis.pipelines:
+            yield from (_order_batch(pipeline, view, batch) for view, batch, _ in _find_single_draws(pipeline))
+
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:  # noqa: ARG002 - rules share one shape
         """Yield a finding for each map that draws once for a batch."""
         for pipeline in analysis.pipelines:
-            if pipeline.record.role is Role.VALIDATION:
-                continue
-            for view in pipeline.stages:
-                batch = _find_batch(pipeline, view)
-                if batch is not None and view.written is not None and view.written.function is not None:
-                    draws = view.written.function.single_draws
-                    if view.written.op == "map" and draws:
-                        yield self._report_map(pipeline, view, batch, draws)
+            for view, batch, draws in _find_single_draws(pipeline):
+                look = analysis.look(_order_batch(pipeline, view, batch))
+                yield self._report_map(pipeline, view, batch, draws, look)
 
-    def _report_map(self, pipeline: PipelineView, view: StageView, batch: StageView, draws: tuple[str, ...]) -> Finding:
+    def _report_map(
+        self, pipeline: PipelineView, view: StageView, batch: StageView, draws: tuple[str, ...], look: ElementLook | None
+    ) -> Finding:
+        is_shown = look is not None and look.same == 1 and look.control is not None and look.control < 1
+        seen = ", as batches of one element showed" if is_shown else ""
         return self.report(
             f"{name_stage(view)} draws one random value ({', '.join(draws)}) for a whole batch of {name_stage(batch)}: all its "
-            "elements are changed alike. Where each should get its own, draw with the batch dimension, or put the map before "
-            "the batch.",
+            f"elements are changed alike{seen}. Where each should get its own, draw with the batch dimension, or put the map "
+            "before the batch.",
             severity=Severity.LOW,
-            confidence=Confidence.LOW,
+            confidence=Confidence.MEDIUM if is_shown else Confidence.LOW,
             pipeline=pipeline,
             view=view,
-            evidence=(Evidence(name="single_draws", value=" ".join(draws)), Evidence(name="batch", value=batch.id)),
+            evidence=(
+                Evidence(name="single_draws", value=" ".join(draws)),
+                Evidence(name="batch", value=batch.id),
+                *observed(look, "rows_alike"),
+            ),
         )
+
+
+def _order_batch(pipeline: PipelineView, view: StageView, batch: StageView) -> LookOrder:
+    return LookOrder(kind=LookKind.BATCH, pipeline_id=pipeline.record.id, stage_id=view.id, other_stage_id=batch.id)
+
+
+def _find_single_draws(pipeline: PipelineView) -> Iterator[tuple[StageView, StageView, tuple[str, ...]]]:
+    """Yield the maps that draw once for a batch, with that batch and the draws."""
+    if pipeline.record.role is Role.VALIDATION:
+        return
+    for view in pipeline.stages:
+        batch = _find_batch(pipeline, view)
+        if batch is not None and view.written is not None and view.written.function is not None:
+            draws = view.written.function.single_draws
+            if view.written.op == "map" and draws:
+                yield view, batch, draws
 
 
 def _find_batch(pipeline: PipelineView, view: StageView) -> StageView | None:

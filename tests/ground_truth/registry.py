@@ -102,10 +102,11 @@ def every_case() -> dict[str, Case]:
     """Return every case by its name, those that prove rules included."""
     from tests.ground_truth import confounders, healthy, planted_chains, planted_datasets, planted_files, planted_several
     from tests.ground_truth import planted_ways  # isort: skip
-    from tests.ground_truth import rules_files, rules_memory, rules_order, rules_parallel, rules_timing  # isort: skip
+    from tests.ground_truth import rules_files, rules_memory, rules_order, rules_parallel, rules_randomness  # isort: skip
+    from tests.ground_truth import rules_timing  # isort: skip
 
     modules = (planted_ways, planted_chains, planted_datasets, planted_files, planted_several, healthy, confounders)
-    of_rules = (rules_timing, rules_parallel, rules_memory, rules_order, rules_files)
+    of_rules = (rules_timing, rules_parallel, rules_memory, rules_order, rules_files, rules_randomness)
     assert all(module.__name__ for module in (*modules, *of_rules))
     return dict(sorted(_CASES.items(), key=lambda item: list(Kind).index(item[1].kind)))
 

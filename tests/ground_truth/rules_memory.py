@@ -77,23 +77,6 @@ def work_repeated_in_every_epoch(draw: Draw) -> Loop:
     return for_loop(dataset.prefetch(2), sleeping(pace.step_s), pace.epochs)
 
 
-@case(Kind.PLANTED, fires=("PP402",), silent=("PP401",))
-def augmentation_before_the_cache(draw: Draw) -> Loop:
-    pace = draw.fast_input(epochs=(3, 4))
-    dataset = numbers(pace.epoch_elements)
-    dataset = dataset.map(lambda value: tf.cast(value, tf.float32) + tf.random.uniform([]), num_parallel_calls=AUTO)
-    dataset = dataset.cache()  # PLANTED cache
-    return for_loop(dataset.shuffle(16).batch(pace.batch).prefetch(2), sleeping(pace.step_s), pace.epochs)
-
-
-@case(Kind.HEALTHY, silent=("PP402",))
-def augmentation_after_the_cache(draw: Draw) -> Loop:
-    pace = draw.fast_input(epochs=(3, 4))
-    dataset = numbers(pace.epoch_elements).map(lambda value: tf.cast(value, tf.float32), num_parallel_calls=AUTO).cache()
-    dataset = dataset.shuffle(16).map(lambda value: value + tf.random.uniform([]), num_parallel_calls=AUTO)
-    return for_loop(dataset.batch(pace.batch).prefetch(2), sleeping(pace.step_s), pace.epochs)
-
-
 @case(Kind.PLANTED, fires=("PP403",))
 def take_behind_the_cache(draw: Draw) -> Loop:
     """The cache never completes; the map before it is what runs again, and as right an answer to what is slow."""
@@ -257,68 +240,3 @@ def generator_of_batches(draw: Draw) -> Loop:
 
     dataset = tf.data.Dataset.from_generator(generate, output_signature=tf.TensorSpec([batch], tf.float32))
     return for_loop(dataset.prefetch(2), sleeping(draw.number("step, s", 0.03, 0.04)))
-
-
-# --- what is learned ---------------------------------------------------------------------------------------------
-
-
-def _split(draw: Draw, dataset: Any, held_out: int) -> Loop:
-    """Train on what is left of the dataset and look at what was held out, in each epoch."""
-    train, other = dataset.skip(held_out).batch(4).prefetch(2), dataset.take(held_out).batch(4).prefetch(2)
-    step = sleeping(draw.number("step, s", 0.03, 0.05))
-
-    def run(clock: Clock) -> None:
-        for _ in range(2):
-            for _batch in train:
-                clock.step(step)
-            for _batch in other:
-                pass
-
-    return run
-
-
-@case(Kind.PLANTED, fires=("PP610",))
-def split_of_a_shuffle_that_reshuffles(draw: Draw) -> Loop:
-    count = draw.count("elements", 200, 300)
-    dataset = numbers(count)
-    dataset = dataset.shuffle(count)  # PLANTED shuffle
-    return _split(draw, dataset, count // 5)
-
-
-@case(Kind.HEALTHY, silent=("PP610",))
-def split_of_a_fixed_order(draw: Draw) -> Loop:
-    count = draw.count("elements", 200, 300)
-    return _split(draw, numbers(count).shuffle(count, reshuffle_each_iteration=False), count // 5)
-
-
-@case(Kind.PLANTED, fires=("PP611",))
-def one_draw_for_a_batch(draw: Draw) -> Loop:
-    pace = draw.fast_input()
-    dataset = numbers(pace.epoch_elements).map(wide(64), num_parallel_calls=AUTO).batch(pace.batch)
-    dataset = dataset.map(lambda rows: rows + tf.random.uniform([]), num_parallel_calls=AUTO)  # PLANTED map
-    return for_loop(dataset.prefetch(2), sleeping(pace.step_s), pace.epochs)
-
-
-@case(Kind.HEALTHY, silent=("PP611",))
-def a_draw_for_each_row(draw: Draw) -> Loop:
-    pace = draw.fast_input()
-    dataset = numbers(pace.epoch_elements).map(wide(64), num_parallel_calls=AUTO).batch(pace.batch)
-    drawn = lambda rows: rows + tf.random.uniform([tf.shape(rows)[0], 1])  # noqa: E731
-    return for_loop(dataset.map(drawn, num_parallel_calls=AUTO).prefetch(2), sleeping(pace.step_s), pace.epochs)
-
-
-@case(Kind.PLANTED, fires=("PP612",))
-def seeded_draws_in_parallel(draw: Draw) -> Loop:
-    pace, seed = draw.fast_input(), draw.count("seed", 1, 99)
-    dataset = numbers(pace.epoch_elements)
-    drawn = lambda value: tf.cast(value, tf.float32) + tf.random.uniform([], seed=seed)  # noqa: E731
-    dataset = dataset.map(drawn, num_parallel_calls=AUTO)  # PLANTED map
-    return for_loop(dataset.batch(pace.batch).prefetch(2), sleeping(pace.step_s), pace.epochs)
-
-
-@case(Kind.HEALTHY, silent=("PP612",))
-def stateless_draws_in_parallel(draw: Draw) -> Loop:
-    pace, seed = draw.fast_input(), draw.count("seed", 1, 99)
-    drawn = lambda value: tf.cast(value, tf.float32) + tf.random.stateless_uniform([], [value, seed])  # noqa: E731
-    dataset = numbers(pace.epoch_elements).map(drawn, num_parallel_calls=AUTO)
-    return for_loop(dataset.batch(pace.batch).prefetch(2), sleeping(pace.step_s), pace.epochs)

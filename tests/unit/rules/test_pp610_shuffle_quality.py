@@ -8,11 +8,12 @@ import pytest
 
 from pipeprof.advise.recommend import recommend
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Severity
+from pipeprof.model.diagnosis import Confidence, Severity
 from pipeprof.model.profile import Role
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp610_shuffle_quality import ShuffleQuality, ShuffleQualityParameters
 from tests.support.builders import Scene, StageSpec, number, stage
+from tests.support.looks import looked
 
 FILES = stage("from_tensor_slices", line=10)
 
@@ -103,3 +104,45 @@ def test_it_does_not_apply_without_a_pipeline() -> None:
 
     (outcome,) = [item for item in outcomes if item.code == "PP610"]
     assert outcome.outcome == NOT_APPLICABLE
+
+
+def look_at(analysis: Analysis, **shown: object) -> list:
+    return check(looked(analysis, ShuffleQuality(), **shown))
+
+
+def test_elements_of_both_parts_are_said_and_a_split_that_shares_none_is_taken_back() -> None:
+    (finding,) = look_at(split(), same=0.6, control=0.1, whole=True)
+
+    assert "validation is measured on (read again for two passes, 60 % of the smaller part)." in finding.message
+    assert (number(finding, "in_both_parts"), number(finding, "in_both_parts_control")) == (0.6, 0.1)
+    assert look_at(split(), same=0.1, control=0.1, whole=True) == []
+    assert len(look_at(split(), same=0.0, control=0.0, whole=False)) == 1  # what was not read may be shared
+
+
+def test_elements_that_come_twice_make_a_repeat_before_a_shuffle_sure() -> None:
+    given = scene(FILES, stage("repeat", line=11, code="ds.repeat()"), shuffle(cardinality=-1)).analysis()
+    (finding,) = look_at(given, same=0.4, control=0.1, whole=True)
+
+    assert finding.confidence is Confidence.HIGH
+    assert "before others came once (30 % of one pass, read again)" in finding.message
+    assert look_at(given, same=0.1, control=0.1, whole=True) == []
+
+
+def test_a_stage_between_a_repeat_and_a_shuffle_leaves_the_length_of_a_pass_unknown() -> None:
+    given = scene(FILES, stage("repeat"), stage("batch"), shuffle(cardinality=-1)).analysis()
+
+    assert list(ShuffleQuality().looks(given)) == []
+    assert len(check(given)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "elements", "confidence"),
+    [(0.91, 1000, Confidence.MEDIUM), (0.89, 1000, Confidence.LOW), (0.51, 1000, Confidence.LOW), (0.49, 1000, None),
+     (0.0, 999, Confidence.LOW)],
+)  # fmt: skip
+def test_a_small_buffer_is_judged_by_the_order_of_two_passes_where_ten_buffers_were_read(
+    kept: float, elements: int, confidence: Confidence | None
+) -> None:
+    found = look_at(scene(FILES, shuffle(100)).analysis(), same=1.0, order_kept=kept, elements=elements)
+
+    assert [finding.confidence for finding in found] == ([] if confidence is None else [confidence])

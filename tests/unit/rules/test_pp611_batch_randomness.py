@@ -13,6 +13,7 @@ from pipeprof.rules.base import Parameters
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp611_batch_randomness import BatchRandomness
 from tests.support.builders import Scene, StageSpec, number, random_function, stage
+from tests.support.looks import looked
 
 BATCH = stage("batch", line=11, code="ds.batch(32)", arguments={"batch_size": 32})
 BRIGHTNESS = stage("map", line=12, code="ds.map(brighten)", function=random_function(single_draws=("RandomUniform",)))
@@ -65,3 +66,18 @@ def test_it_does_not_apply_without_a_pipeline() -> None:
 
     (outcome,) = [item for item in outcomes if item.code == "PP611"]
     assert outcome.outcome == NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("alike", "again", "confidence"),
+    [(1.0, 0.0, Confidence.MEDIUM), (1.0, 1.0, Confidence.LOW), (0.5, 0.0, Confidence.LOW)],
+)
+def test_rows_that_stay_alike_while_batches_differ_make_it_surer(alike: float, again: float, confidence: Confidence) -> None:
+    rule = BatchRandomness()
+    analysis = looked(scene(BATCH, BRIGHTNESS).analysis(), rule, same=alike, control=again)
+
+    (finding,) = rule.check(analysis, Parameters())
+
+    assert finding.confidence is confidence
+    assert ("as batches of one element showed" in finding.message) is (confidence is Confidence.MEDIUM)
+    assert number(finding, "rows_alike") == alike

@@ -12,6 +12,7 @@ from pipeprof.rules.base import Parameters
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp612_seeds_lost import SeedsLost
 from tests.support.builders import Scene, StageSpec, function, random_function, stage
+from tests.support.looks import looked
 
 
 def crop(*, seeded: bool = True, calls: int | None = -1, **details: object) -> StageSpec:
@@ -79,3 +80,21 @@ def test_it_does_not_apply_without_a_pipeline() -> None:
 
     (outcome,) = [item for item in outcomes if item.code == "PP612"]
     assert outcome.outcome == NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("same", "control", "confidence", "said"),
+    [
+        (0.25, 1.0, Confidence.HIGH, "75 % were others in a second load"),
+        (1.0, 1.0, Confidence.LOW, "two loads of 64 elements happened to be equal"),
+        (0.25, 0.5, Confidence.HIGH, "so that two runs differ. Draw"),  # something else differs too: the graph is what there is
+    ],
+)
+def test_two_loads_prove_it_or_make_it_less_sure(same: float, control: float, confidence: Confidence, said: str) -> None:
+    rule = SeedsLost()
+    analysis = looked(scene(crop()).analysis(), rule, same=same, control=control)
+
+    (finding,) = rule.check(analysis, Parameters())
+
+    assert finding.confidence is confidence
+    assert said in finding.message
