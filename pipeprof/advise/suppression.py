@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -59,28 +59,31 @@ def find_suppressions(file: str, text: str) -> Iterator[Suppression]:
         return
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Suppressed:
-    """What comments took back."""
+class Comments:
+    """All comments of a run, and which of them were of use."""
 
-    findings: tuple[Finding, ...]  # that are left
-    by_code: dict[str, str]  # code of a rule that lost findings -> by what
-    unused: tuple[str, ...]  # a sentence for each comment that took nothing back
+    def __init__(self, comments: Sequence[Suppression]) -> None:
+        """Begin with none used."""
+        self._comments = tuple(comments)
+        self._used: set[Suppression] = set()
 
+    def take_back(self, finding: Finding) -> str:
+        """Return by what a finding is taken back, empty where it is not."""
+        covering = [item for item in self._comments if item.covers(finding)]
+        self._used.update(covering)
+        return covering[0].text if covering else ""
 
-def suppress(findings: Sequence[Finding], comments: Sequence[Suppression]) -> Suppressed:
-    """Take back the findings that comments cover."""
-    left: list[Finding] = []
-    by_code: dict[str, str] = {}
-    used: set[Suppression] = set()
-    for finding in findings:
-        covering = [item for item in comments if item.covers(finding)]
-        used.update(covering)
-        if covering:
-            by_code.setdefault(finding.code, covering[0].text)
-        else:
-            left.append(finding)
-    unused = tuple(
-        f"{item.place}: # pipeprof: ignore[{', '.join(item.codes)}] takes nothing back" for item in comments if item not in used
-    )
-    return Suppressed(findings=tuple(left), by_code=by_code, unused=unused)
+    def unused(self, judged: Collection[str], known: Collection[str]) -> tuple[str, ...]:
+        """Return a sentence for each comment that took nothing back, though all that it names was judged.
+
+        Args:
+            judged: codes of the rules that judged this run.
+            known: codes of all rules.
+        """
+        told = []
+        for item in self._comments:
+            named = [code for code in known if any(code.startswith(beginning) for beginning in item.codes)]
+            if item not in self._used and all(code in judged for code in named):
+                why = "takes nothing back" if named else "names no rule"
+                told.append(f"{item.place}: # pipeprof: ignore[{', '.join(item.codes)}] {why}")
+        return tuple(told)

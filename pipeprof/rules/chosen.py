@@ -5,6 +5,7 @@ The one idea: everything is refused before anything runs, with the nearest word 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any  # each rule has parameters of its own
@@ -24,11 +25,11 @@ def check_choice(choice: Choice) -> None:
     rules = {rule.code: rule for rule in known_rules()}
     for item in (*choice.select, *choice.ignore):
         if not any(matches(rule, item) for rule in rules.values()):
-            raise UserError(f"no such rule: {item}", suggest_code(item))
+            raise UserError(f"no such rule: {item}", suggest_code(item, tuple(rules.values())))
     for code, values in choice.thresholds.items():
         rule = rules.get(code)
         if rule is None:
-            raise UserError(f"no rule with the code {code}", suggest_code(code))
+            raise UserError(f"no rule with the code {code}", suggest_code(code, tuple(rules.values())))
         known = [item.name for item in fields(rule.parameters)]
         for name in values:
             refuse_unknown_word(name, known, f"{code} has no parameter {name}")
@@ -45,7 +46,10 @@ def parameters_of(kind: type[Any], values: Mapping[str, float]) -> Any:
     """Return a rule's parameters with some of them set; whole numbers stay whole.
 
     Raises:
-        UserError: a value is out of range.
+        UserError: a value is out of range, or a part of what is counted.
     """
-    defaults = {item.name: item.default for item in fields(kind)}
-    return kind(**{name: round(value) if isinstance(defaults[name], int) else value for name, value in values.items()})
+    wholes = {item.name for item in fields(kind) if isinstance(item.default, int)}
+    for name, value in values.items():
+        if name in wholes and not float(value).is_integer():
+            raise UserError(f"{name} = {value} is no whole number", f"choose {math.floor(value)} or {math.ceil(value)}")
+    return kind(**{name: int(value) if name in wholes else value for name, value in values.items()})

@@ -8,7 +8,7 @@ that explain the same time of the same stage, the dearest stays, and the others 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,6 +65,7 @@ def judge(
     ignore: Sequence[str] = (),
     rules: Sequence[type[Rule[Any]]] | None = None,
     thresholds: Thresholds | None = None,
+    take_back: Callable[[Finding], str] = lambda _finding: "",
 ) -> Judgement:
     """Run the rules.
 
@@ -74,6 +75,7 @@ def judge(
         ignore: codes or prefixes of rules to leave out, also of the selected.
         rules: the rules there are; the registry's where None.
         thresholds: parameters by code, where they are not the defaults.
+        take_back: returns by what a finding is taken back, empty where it stands.
 
     Raises:
         UserError: an entry of ``select`` or ``ignore`` is no rule's code, name or prefix.
@@ -82,6 +84,8 @@ def judge(
     _refuse_unknown((*select, *ignore), known)
     set_by_code = thresholds or {}
     results = [_run(rule, analysis, select, ignore, set_by_code.get(rule.code, {})) for rule in known]
+    for result in results:
+        _take_back(result, take_back)
     settled = [*_settle_yields(results), *_settle_rivals(results)]
     findings = [one for result in results for one in _one_a_call(_with_settled(result.findings, settled), analysis)]
     return Judgement(
@@ -132,6 +136,14 @@ def _run(
     return _Result(rule, FIRED if findings else PASSED, "", findings)
 
 
+def _take_back(result: _Result, take_back: Callable[[Finding], str]) -> None:
+    """Leave out findings that are taken back; of a rule with none left the outcome says by what."""
+    reasons = [take_back(item) for item in result.findings]
+    result.findings = [item for item, reason in zip(result.findings, reasons, strict=True) if not reason]
+    if reasons and not result.findings:
+        result.outcome, result.reason = IGNORED, reasons[0]
+
+
 def _why_ignored(rule: type[Rule[Any]], select: Sequence[str], ignore: Sequence[str]) -> str:
     """Return by whom a rule is left out, empty where it is not."""
     ignored_by = next((item for item in ignore if matches(rule, item)), None)
@@ -145,7 +157,7 @@ def _why_ignored(rule: type[Rule[Any]], select: Sequence[str], ignore: Sequence[
 def _refuse_unknown(wanted: Sequence[str], known: Sequence[type[Rule[Any]]]) -> None:
     for item in wanted:
         if not any(matches(rule, item) for rule in known):
-            raise UserError(f"no such rule: {item}", suggest_code(item))
+            raise UserError(f"no such rule: {item}", suggest_code(item, known))
 
 
 def _describe_error(error: Exception) -> str:

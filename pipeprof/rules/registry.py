@@ -169,12 +169,12 @@ def find_rule(code: str, rules: Sequence[AnyRule] = _RULES) -> AnyRule:
     for rule in rules:
         if wanted.upper() == rule.code or wanted.lower() == rule.name:
             return rule
-    raise UserError(f"no such rule: {code}", suggest_code(code))
+    raise UserError(f"no such rule: {code}", suggest_code(code, rules))
 
 
-def suggest_code(code: str) -> str:
+def suggest_code(code: str, rules: Sequence[AnyRule] = _RULES) -> str:
     """Return a hint that names the rule nearest to a misspelt code or name."""
-    names = {key.lower(): rule for rule in _RULES for key in (rule.code, rule.name)}
+    names = {key.lower(): rule for rule in rules for key in (rule.code, rule.name)}
     text = code.strip().lower()
     close = difflib.get_close_matches(text, names, n=len(names))
     if not close:

@@ -13,7 +13,7 @@ from pipeprof.advise.judging import Judged, judge_as_chosen
 from pipeprof.advise.suppression import find_suppressions
 from pipeprof.choice import Choice
 from pipeprof.model.profile import CallSite, SourceFile
-from tests.support.builders import Scene, random_function, stage
+from tests.support.builders import Scene, function, random_function, stage
 
 SCRIPT = "import tensorflow as tf\n\ndataset = source()\ndataset = dataset.map(augment){comment}\nfit(dataset)\n"
 
@@ -22,20 +22,24 @@ SCRIPT = "import tensorflow as tf\n\ndataset = source()\ndataset = dataset.map(a
 def judged(tmp_path: Path) -> Callable[..., Judged]:
     """Return a function that judges a slow random map on line 4 of a script with this comment."""
 
-    def run(comment: str, *, later: str = "", choice: Choice | None = None) -> Judged:
+    def run(comment: str, *, later: str = "", choice: Choice | None = None, of_scalars: bool = False) -> Judged:
         path = tmp_path / "train.py"
         text = SCRIPT.format(comment=comment)
         path.write_text(text + later)
         slow = stage("map", 0.036, function=random_function())
-        analysis = Scene(stages=(stage("from_tensor_slices"), slow, stage("prefetch", segment=0))).analysis()
+        stages = [stage("from_tensor_slices"), slow, stage("prefetch", segment=0)]
+        if of_scalars:
+            slow = stage("map", 0.036, function=function("AddV2"), visits=1000, element_bytes=4)
+            stages[:2] = [stage("from_tensor_slices", visits=1000), slow, stage("batch", arguments={"batch_size": 1000})]
+        analysis = Scene(stages=tuple(stages)).analysis()
         site = CallSite(file=str(path), line=4, column=10, end_line=4, end_column=30, function="f", code="dataset.map(augment)")
         (pipeline,) = analysis.pipelines
-        stages = tuple(
+        views = tuple(
             replace(view, stage=replace(view.stage, call_site=site)) if view.id == "s1" else view for view in pipeline.stages
         )
         source = SourceFile(path=str(path), sha256=hashlib.sha256(text.encode()).hexdigest())
         profile = replace(analysis.profile, run=replace(analysis.profile.run, sources=(source,)))
-        seen = replace(analysis, profile=profile, pipelines=(replace(pipeline, stages=stages),))
+        seen = replace(analysis, profile=profile, pipelines=(replace(pipeline, stages=views),))
         return judge_as_chosen(seen, choice or Choice())
 
     return run
@@ -67,6 +71,29 @@ def test_a_comment_that_takes_nothing_back_is_told(judged: Callable[..., Judged]
 
     assert "PP201" in {item.code for item in made.findings}
     assert made.unused == ("train.py:4: # pipeprof: ignore[PP601] takes nothing back",)
+
+
+def test_a_comment_on_a_rule_that_is_not_asked_or_cannot_judge_is_not_told(judged: Callable[..., Judged]) -> None:
+    assert judged("  # pipeprof: ignore[PP601]", choice=Choice(ignore=("PP601",))).unused == ()
+    assert judged("  # pipeprof: ignore[PP805]").unused == ()  # no GPU was seen
+
+
+def test_a_comment_that_names_no_rule_is_told(judged: Callable[..., Judged]) -> None:
+    assert judged("  # pipeprof: ignore[PP999]").unused == ("train.py:4: # pipeprof: ignore[PP999] names no rule",)
+
+
+def test_what_a_finding_stood_for_is_said_where_it_is_taken_back(judged: Callable[..., Judged]) -> None:
+    (winner,) = [item for item in judged("", of_scalars=True).findings if item.consequences]
+    (loser,) = winner.consequences
+
+    without = judged(f"  # pipeprof: ignore[{winner.code}]", of_scalars=True)
+    of_the_loser = judged(f"  # pipeprof: ignore[{loser.code}]", of_scalars=True)
+
+    assert {winner.code, loser.code} == {"PP201", "PP601"}
+    assert loser.code in {item.code for item in without.findings}
+    assert winner.code not in {item.code for item in without.findings}
+    assert of_the_loser.unused == ()
+    assert loser.code not in {one.code for item in of_the_loser.findings for one in (item, *item.consequences)}
 
 
 def test_a_comment_on_another_line_is_of_another_call(judged: Callable[..., Judged]) -> None:

@@ -63,6 +63,7 @@ def test_the_command_line_adds_to_ignore_and_replaces_the_rest(project: Path) ->
         ('[tool.pipeprof]\nselect = "PP2"\n', "select is no list of rules", 'write select = ["PP201"]'),
         ('[tool.pipeprof]\nignore = ["PP299"]\n', "no such rule: PP299", "PP2"),
         ("[tool.pipeprof.rules.PP201]\nmin_shore = 0.1\n", "PP201 has no parameter min_shore", "did you mean min_share?"),
+        ("[tool.pipeprof.rules.PP001]\nmin_steps = 3.7\n", "min_steps = 3.7 is no whole number", "choose 3 or 4"),
         ("[tool.pipeprof.rules.PP201]\nmin_share = 7\n", "min_share = 7.0 is out of range", "choose 0 to 1"),
         ('[tool.pipeprof.rules.PP201]\nmin_share = "much"\n', "PP201.min_share is no number", "pipeprof explain PP201"),
         ("[tool.pipeprof.rules.QQQQQ]\nmin_share = 0.1\n", "no rule with the code QQQQQ", "pipeprof rules"),
