@@ -23,8 +23,10 @@ from typing import Any  # TensorFlow's datasets carry no types
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import speedup_guide
 from benchmarks import speedup_workloads as published
 from benchmarks.speedup_page import page
+from benchmarks.speedup_split import told, try_split
 from benchmarks.speedup_styles import STYLES, in_style
 
 SAMPLES = Path(__file__).parents[1] / "sample_pipelines"
@@ -67,7 +69,11 @@ def workloads(only: str) -> Iterator[Workload]:
             yield Workload(
                 name=name, naive=getattr(published, name), tuned=getattr(published, f"{name}_tuned"), accelerator_s=step_s
             )
-    for name in ("cacheable_decode", "random_augmentation", "scalar_maps", "blocking_reads"):
+    for name in speedup_guide.STEPS:
+        if only in name:
+            naive, tuned = getattr(speedup_guide, name), getattr(speedup_guide, f"{name}_tuned")
+            yield Workload(name=name, naive=naive, tuned=tuned, accelerator_s=0.01)
+    for name in ("cacheable_decode", "python_in_the_loop", "random_augmentation", "scalar_maps", "blocking_reads"):
         if only in name:
             written, fixed = _sample(name, "train"), _sample(name, "fixed")
             yield Workload(name=name, naive=written.make_dataset, tuned=fixed.make_dataset, accelerator_s=0.01)
@@ -173,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 text = ", ".join(f"{form} {value:.2f}" for form, value in medians.items())
                 sys.stdout.write(f"{workload.name} step {step_s * 1e3:.0f} ms: {text} ms; {results[-1].applied}\n")
                 sys.stdout.flush()
-    text = page(results, options.start)
+        split = told(*try_split(data, options.budget)) if options.only in "rcnn" else ""
+    text = page(results, options.start, split)
     if options.write is not None:
         options.write.write_text(text)
     sys.stdout.write(text)

@@ -12,20 +12,23 @@ from pathlib import Path
 
 from pipeprof.advise.applying import why_not_here
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
+from pipeprof.advise.changes.move_cache import cut_short_by
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.live_state import live_state_above
 from pipeprof.advise.recommend import UNTIMED, recommend
 from pipeprof.analysis import analyse
+from pipeprof.analysis.stage_graph import neighbours
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.capture.host_facts import host_facts
 from pipeprof.choice import Choice
 from pipeprof.errors import UserError
-from pipeprof.model.analysis import Analysis
+from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
 from pipeprof.model.profile import Change, ElementsState, PipelineRecord, Profile, WrittenStage
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
+_PAIRS = frozenset({"skip_earlier", "shuffle_earlier"})
 _INFINITE = -1  # cardinality
 _AGAIN = "run the script again with pipeprof run, then apply that run"
 
@@ -159,11 +162,19 @@ def _trees(item: Recommendation, analysis: Analysis) -> Iterator[tuple[PlannedSt
     if item.change.kind in ONE_FOR_ALL:
         yield _tree(own.record, own.record.output)
         return
-    stage = own.stage(item.stage_id or "").stage
+    stage = own.stage(_made_at(item, own)).stage
     for view in analysis.pipelines:
         for stage_id in stages_of_call(view, stage.call_site):
             if view.stage(stage_id).stage.op == stage.op:
                 yield _tree(view.record, stage_id)
+
+
+def _made_at(item: Recommendation, view: PipelineView) -> str:
+    """Return the stage as which a change is made: of two that change places the second, before which there are no two."""
+    stage_id = item.stage_id or ""
+    pair = neighbours(view, stage_id) if item.change.kind in _PAIRS else None
+    take = cut_short_by(view, stage_id) if item.change.kind == "move_cache" else None
+    return pair[1].id if pair is not None else take.id if take is not None else stage_id
 
 
 def _tree(record: PipelineRecord, stage_id: str) -> tuple[PlannedStage, ...]:

@@ -8,21 +8,21 @@ puts it there knows what it reads.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise import graph as graphs
+from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map
+from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, threadpool
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
 from pipeprof.advise.changes.pipeline_options import serialized_option
 from pipeprof.advise.function_split import Parts, split_function
-from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 
 READY = "ready_input"
 """No change that is proposed: it measures what the fastest input would give."""
-_MAPS = frozenset({"_MapDataset", "_ParallelMapDataset"})
 
 
 def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
@@ -37,13 +37,13 @@ def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
     shared = {"f": function, "num_parallel_calls": calls, "deterministic": deterministic, **dataset._common_args}
     name = type(dataset).__name__
     source, captured = dataset._input_dataset._variant_tensor, function.captured_inputs
-    if name in {"_MapDataset", "_ParallelMapDataset"}:
+    if name in MAPS:
         variant = gen_dataset_ops.parallel_map_dataset_v2(
             source,
             captured,
             use_inter_op_parallelism=dataset._use_inter_op_parallelism,
             preserve_cardinality=dataset._preserve_cardinality,
-            **_threadpool(dataset),
+            **threadpool(dataset),
             **shared,
         )
     elif name in {"_InterleaveDataset", "_ParallelInterleaveDataset"}:
@@ -66,7 +66,7 @@ def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put a cache behind the stage; it lives as long as the stage, as it would where the source had it."""
     from tensorflow.python.data.ops import cache_op
 
-    _refuse_fresh(dataset)
+    refuse_fresh(dataset)
     cached = cache_op.CacheDataset(copy.copy(dataset), "")
     dataset._variant_tensor_attr = cached._variant_tensor
     dataset._pipeprof_cache = cached
@@ -120,11 +120,11 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     if shuffled is not None and (int(shuffled._seed) or int(shuffled._seed2)):
         raise TrialError("the shuffle before it is seeded, and what else reads it would see another order")
     kept = (dataset if shuffled is None else shuffled)._input_dataset
-    _refuse_fresh(kept)
+    refuse_fresh(kept)
     source = kept._variant_tensor
     for item in between:
-        source = _map_variant(item, source, item._map_func.function, item._flat_structure)
-    fixed = _map_variant(dataset, source, parts.first, structure)
+        source = map_variant(item, source, item._map_func.function, item._flat_structure)
+    fixed = map_variant(dataset, source, parts.first, structure)
     spec = tuple(tensor_spec.TensorSpec(None, dtype) for dtype in types)
     cached = cache_op.CacheDataset(dataset_ops._VariantDataset(fixed, spec), "")
     behind = cached._variant_tensor
@@ -133,7 +133,7 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
             behind, shuffled._buffer_size, shuffled._seed, shuffled._seed2, gen_dataset_ops.dummy_seed_generator(),
             reshuffle_each_iteration=True, **structure,
         )  # fmt: skip
-    dataset._variant_tensor_attr = _map_variant(dataset, behind, parts.second, dataset._flat_structure)
+    dataset._variant_tensor_attr = map_variant(dataset, behind, parts.second, dataset._flat_structure)
     dataset._pipeprof_cache = cached
 
 
@@ -165,65 +165,21 @@ def _shuffle_before(dataset: Any) -> tuple[list[Any], Any | None]:
     """Return the fixed maps that stand between a map and the shuffle before it, source first, and the shuffle."""
     between: list[Any] = []
     below = dataset._input_dataset
-    while type(below).__name__ in _MAPS and below._preserve_cardinality:
+    while type(below).__name__ in MAPS and below._preserve_cardinality:
         function = describe_function(below)
         if function is None or function.random_ops:
             return [], None
         between.insert(0, below)
         below = below._input_dataset
-    return (between, below) if _reshuffles(below) else ([], None)
-
-
-def _reshuffles(dataset: Any) -> bool:
-    """Tell whether a dataset is a shuffle with another order in each epoch: None, said or not, is True to TensorFlow."""
-    return type(dataset).__name__ == "_ShuffleDataset" and dataset._reshuffle_each_iteration is not False
-
-
-def _refuse_fresh(kept: Any) -> None:
-    """Refuse to keep what a dataset gives anew in each epoch: the run that proved the change may have had other arguments."""
-    for dataset in sources_first(kept):
-        function = describe_function(dataset)
-        draws = type(dataset).__name__ == "_RandomDataset" or (function is not None and function.random_ops)
-        if draws or _reshuffles(dataset):
-            raise TrialError("what stands before it is drawn anew in every epoch here, and a cache would keep the first")
-
-
-def _map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[str, Sequence[Any]]) -> Any:
-    """Return the variant of a map like ``dataset``, with another input, function and result."""
-    from tensorflow.python.ops import gen_dataset_ops
-
-    captured = dataset._map_func.function.captured_inputs
-    shared = {
-        "f": function,
-        "use_inter_op_parallelism": dataset._use_inter_op_parallelism,
-        "preserve_cardinality": dataset._preserve_cardinality,
-        "metadata": dataset._metadata.SerializeToString(),
-        **structure,
-    }
-    made_parallel = getattr(dataset, "_pipeprof_calls", None)
-    if type(dataset).__name__ == "_MapDataset" and made_parallel is None:
-        if hasattr(dataset, "_force_synchronous"):  # not before TensorFlow 2.18
-            shared["force_synchronous"] = dataset._force_synchronous
-        return gen_dataset_ops.map_dataset(source, captured, **shared)
-    return gen_dataset_ops.parallel_map_dataset_v2(
-        source,
-        captured,
-        num_parallel_calls=dataset._num_parallel_calls if made_parallel is None else made_parallel,
-        deterministic=getattr(dataset, "_deterministic", "true"),
-        **_threadpool(dataset),
-        **shared,
-    )
-
-
-def _threadpool(dataset: Any) -> dict[str, bool]:
-    """Return what a map says of its pool, nothing where this TensorFlow has no such choice (before 2.18)."""
-    said = getattr(dataset, "_use_unbounded_threadpool", None)
-    return {} if said is None else {"use_unbounded_threadpool": said}
+    return (between, below) if reshuffles(below) else ([], None)
 
 
 MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "parallel_calls": _parallel,
     "split_map": _split_map,
+    "skip_earlier": exchange_with_map,
+    "shuffle_earlier": exchange_with_map,
+    "move_cache": exchange_with_cache,
     "bucket": _bucket,
     "cache": _cache,
     "prefetch": _prefetch,

@@ -112,7 +112,9 @@ class Applier:
             _refuse_live_state(above)
         if kind in {"parallel_calls", "cache"}:
             _refuse_seeded(dataset)
-        if kind in {"cache", "split_map"}:
+        if kind in {"skip_earlier", "shuffle_earlier"}:
+            _refuse_seeded(dataset._input_dataset)
+        if kind in {"cache", "split_map", "move_cache"}:
             _refuse_other_size(dataset, tree[-1])
         make(dataset, change.change.params)
 

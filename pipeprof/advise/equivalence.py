@@ -15,6 +15,7 @@ from dataclasses import replace
 from pipeprof import units
 from pipeprof.advise.before_batch import cut_before_batch
 from pipeprof.advise.digest import equal_within_rounding
+from pipeprof.advise.draws_kept import with_draws
 from pipeprof.advise.freshness import with_freshness
 from pipeprof.advise.neutralise import HeldStill, neutralise, random_ops
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_in_one
@@ -76,6 +77,8 @@ def compare(
             limit_elements = min(limit_elements, max(FEWEST_BATCHES, _REORDERED_RECORDS // batch))
         bounds = Limits(limit_elements, epochs, deadline, leeway)
         result = _compare_elements(original, changed, bounds)
+        specs = ("element_spec",) if leeway.in_one else ("element_spec", "cardinality")
+        result = replace(result, also_compared=(*specs, *result.also_compared))
         if result.state is not ElementsState.DIFFERENT and steady.is_steady is None and original.has_python:
             return replace(result, state=ElementsState.UNCHECKED, note=join(result.note, steady.note))
         return result
@@ -94,7 +97,8 @@ def _compare_elements(original: Replayable, changed: Replayable, limits: Limits)
     if limits.leeway.in_one and result.epochs_compared < limits.epochs:
         note = join(result.note, "the end of an epoch was not compared (time budget)")
         return replace(result, state=ElementsState.UNCHECKED, note=note, lacks_time=True)
-    return with_freshness(result, pair, limits)
+    result = with_freshness(result, pair, limits)
+    return with_draws(result, Pair(original, changed, is_sampled=False), limits)
 
 
 class _Comparison:

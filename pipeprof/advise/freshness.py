@@ -40,7 +40,9 @@ def with_freshness(result: Equivalence, pair: Pair, limits: Limits) -> Equivalen
     if frozen is None:  # randomness that a change may have frozen is not called the same
         note = join(result.note, "freshness across epochs was not compared (time budget)")
         return replace(result, state=ElementsState.UNCHECKED, note=note, lacks_time=True)
-    return replace(result, state=ElementsState.DIFFERENT, note=frozen) if frozen else result
+    if frozen:
+        return replace(result, state=ElementsState.DIFFERENT, note=frozen)
+    return replace(result, also_compared=(*result.also_compared, "freshness across epochs"))
 
 
 def _freshness_pairs(pair: Pair, limit: int, *, apart: bool) -> Iterator[Pair]:

@@ -20,6 +20,7 @@ from pipeprof.advise.neutralise import limit_shuffles
 from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_repeated
 from pipeprof.advise.replayable import Replayable, first_line
+from pipeprof.advise.sampling import add_first_record
 from pipeprof.advise.steadiness import cut_at
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import Analysis, PipelineView
@@ -252,22 +253,12 @@ def _repeat_one(graph: Any, batch: str | None) -> None:
     Raises:
         TrialError: the batch is not found, or not in this graph.
     """
-    import tensorflow as tf
-
     node = graphs.nodes_by_name(graph).get(batch or "")
     inputs = [] if node is None else graphs.dataset_inputs(graph, node)
     size = None if node is None else graphs.constant_value(graphs.nodes_by_name(graph).get(graphs.node_name(node.input[1])))
     if node is None or len(inputs) != 1 or not isinstance(size, int):
         raise TrialError("the batch is not found in TensorFlow's graph")
-    source = inputs[0]
-    for op, count in (("TakeDataset", 1), ("CacheDataset", None), ("RepeatDataset", _BATCHES * size)):
-        extra = graphs.add_constant(graph, b"" if count is None else count, tf.string if count is None else tf.int64)
-        added = graphs.add_node(graph, op, [source, extra])
-        graphs.copy_element_types(graph, source, added)
-        source = added.name
-    for index, text in enumerate(node.input):
-        if graphs.node_name(text) == inputs[0]:
-            node.input[index] = source
+    node.input[0] = add_first_record(graph, inputs[0], _BATCHES * size)
 
 
 def _one_call(graph: Any, name: str | None) -> None:

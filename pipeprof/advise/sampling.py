@@ -49,6 +49,58 @@ def limit_records(original: Any, changed: Any, elements: int) -> tuple[Any, Any]
     return copies
 
 
+def repeat_first_record(original: Any, changed: Any, times: int) -> tuple[Any, Any] | None:
+    """Return copies of two graphs whose sources give their first record so many times, and nothing else.
+
+    None where no node is surely the same in both.
+    """
+    points = [name for name in _limit_points(original) if _same_above(original, changed, name)]
+    if not points:
+        return None
+    copies = graphs.copy_graph(original), graphs.copy_graph(changed)
+    try:
+        for name in points:
+            for copy in copies:
+                readers = graphs.consumers(copy, name)
+                last = add_first_record(copy, name, times)
+                for reader in readers:
+                    reader.input[:] = [last if graphs.node_name(text) == name else text for text in reader.input]
+    except TrialError:
+        return None
+    return copies
+
+
+def add_first_record(graph: Any, name: str, times: int) -> str:
+    """Add nodes that give the first element of a dataset so many times, made once, and return the last; nothing reads it yet.
+
+    Raises:
+        TrialError: the dataset does not say what its elements are.
+    """
+    import tensorflow as tf
+
+    for op, value, dtype in (
+        ("TakeDataset", 1, tf.int64),
+        ("CacheDataset", b"", tf.string),
+        ("RepeatDataset", times, tf.int64),
+    ):
+        node = graphs.add_node(graph, op, [name, graphs.add_constant(graph, value, dtype)])
+        graphs.copy_element_types(graph, name, node)
+        name = node.name
+    return name
+
+
+def shrink_batches(graph: Any, most: int) -> None:
+    """Let no batch have more elements."""
+    import tensorflow as tf
+
+    nodes = graphs.nodes_by_name(graph)
+    for node in [node for node in graph.node if node.op in _BATCH_SIZE_INPUTS]:
+        position = _BATCH_SIZE_INPUTS[node.op]
+        size = graphs.constant_value(nodes.get(graphs.node_name(node.input[position])))
+        if isinstance(size, int) and size > most:
+            node.input[position] = graphs.add_constant(graph, most, tf.int64)
+
+
 def batch_sizes(graph: Any) -> list[int]:
     """Return the sizes of all batch nodes that are constants."""
     nodes = graphs.nodes_by_name(graph)

@@ -26,6 +26,7 @@ from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, TRIED_LATE, UNTIMED, recommend
+from pipeprof.advise.refusals import free_memory, why_not_tried, why_too_large
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sides import Equivalence
@@ -36,7 +37,7 @@ from pipeprof.analysis import analyse
 from pipeprof.analysis.significance import Interval
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import Analysis, PipelineView
-from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.profile import Control, ElementsState, Profile, TrialRecord, TrialState
 from pipeprof.settings import Settings
 from pipeprof.store import TrialEvent
@@ -66,6 +67,8 @@ class _Bench:
     names: Mapping[str, str]
     current: Replayable
     kept: dict[str, Replayable]  # id of each change that was kept, and the pipeline with it and those before it
+    free_bytes: float | None = None  # of memory, for what the changes hold
+    held_bytes: int = 0  # by the changes that were kept
     noise: Interval | None = None
     idle_scale: float | None = None
 
@@ -178,7 +181,8 @@ class Search:
         own_cpu = self._pipeline_cpu(current, plan)
         total = view.cpu_s_per_step
         cpu = max(0.0, total - own_cpu) if total is not None and own_cpu is not None else 0.0
-        return _Bench(view, replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0))), names, current, {})
+        plan = replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0)))
+        return _Bench(view, plan, names, current, {}, free_memory(analysis))
 
     def _pipeline_cpu(self, current: Replayable, plan: TrialPlan) -> float | None:
         """Return the CPU seconds of one element of the pipeline alone, None where it cannot be driven."""
@@ -241,17 +245,13 @@ class Search:
 
     def _why_not(self, item: Recommendation, bench: _Bench) -> str:
         """Return why a change is not tried, empty where it can be."""
-        if item.change.kind in MANUAL:
-            return item.trial.reason
-        if self._broken:
-            return self._broken
-        if item.pipeline_id != bench.view.record.id:
-            return "only the training pipeline is tried"
-        if item.change.kind not in UNTIMED and item.safety not in APPLIED_UNASKED.union(self._settings.allow):
-            return _not_asked_for(item)
-        if self._left_s < _LEAST_TRIAL_S * (1 + bool(bench.kept)):
+        why = why_not_tried(item, bench.view.record.id, self._settings.allow)
+        if item.change.kind not in MANUAL:  # those say what is to be done, whatever became of this process
+            why = self._broken or why
+        why = why or why_too_large(item, bench.held_bytes, bench.free_bytes)
+        if not why and self._left_s < _LEAST_TRIAL_S * (1 + bool(bench.kept)):
             return "the budget was used up (give more with --budget)"
-        return ""
+        return why
 
     def _share(self, changes: int) -> float:
         """Return the seconds for the next of some changes, its comparison apart: the last may use what is left."""
@@ -306,6 +306,7 @@ class Search:
         if item.change.kind != REPEAT:
             bench.current = changed
             bench.kept[item.id] = changed
+            bench.held_bytes += item.memory_bytes or 0
             bench.idle_scale = idle_scale
 
     def _rewrite(self, bench: _Bench, analysis: Analysis, item: Recommendation) -> tuple[Replayable, int | None]:
@@ -387,8 +388,3 @@ class Search:
 
     def _progress_of(self, prefix: str) -> Progress:
         return lambda text, _share: self._progress(f"{prefix}: {text}")
-
-
-def _not_asked_for(item: Recommendation) -> str:
-    how = " (--allow reorders tries it)" if item.safety is Safety.REORDERS else ""
-    return f"it is not tried without being asked for{how}: {item.caution}"

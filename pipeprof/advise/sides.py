@@ -24,6 +24,7 @@ class Equivalence:
     elements_compared: int = 0
     epochs_compared: int = 0
     note: str = ""
+    also_compared: tuple[str, ...] = ()  # beside the elements, in words
     lacks_time: bool = False  # what is missing was not compared for want of time
 
 

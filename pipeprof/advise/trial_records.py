@@ -45,6 +45,7 @@ def described(record: TrialRecord, same: Equivalence) -> TrialRecord:
         elements_compared=same.elements_compared,
         epochs_compared=same.epochs_compared,
         elements_note=same.note,
+        also_compared=same.also_compared,
     )
 
 

@@ -387,6 +387,7 @@ class Trial:
     elements_compared: int = 0
     epochs_compared: int = 0
     elements_note: str = ""
+    also_compared: tuple[str, ...] = ()  # beside the elements: element_spec, cardinality, freshness, draws
     noise_low: float | None = None
     noise_high: float | None = None
     fill_s: float | None = None

@@ -558,6 +558,7 @@ class TrialRecord:
     elements_compared: int = 0
     epochs_compared: int = 0
     elements_note: str = ""
+    also_compared: tuple[str, ...] = ()  # beside the elements: element_spec, cardinality, freshness, draws
     fill_s: float | None = None  # a cache's first epoch, beyond the baseline's
     epoch_steps: int | None = None  # steps of one epoch, where the data set is finite
     memory_bytes: int | None = None  # growth of resident memory while it ran

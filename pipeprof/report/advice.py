@@ -309,7 +309,8 @@ def _elements(trial: Trial) -> str:
         return _ELEMENTS[trial.elements] + note
     state = "elements not proven the same" if trial.elements is ElementsState.UNCHECKED else _ELEMENTS[trial.elements]
     epochs = f" over {units.count_of(trial.epochs_compared, 'epoch')}" if trial.epochs_compared else ""
-    return f"{state}: {trial.elements_compared:,} compared{epochs}{note}"
+    also = f"; also compared: {list_words(list(trial.also_compared))}" if trial.also_compared else ""
+    return f"{state}: {trial.elements_compared:,} compared{epochs}{also}{note}"
 
 
 def _costs(item: Recommendation) -> str:

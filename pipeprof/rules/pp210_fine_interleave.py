@@ -73,7 +73,7 @@ class FineInterleave(Rule[FineInterleaveParameters]):
 
     code = "PP210"
     name = "fine-interleave"
-    status = Status.STABLE
+    status = Status.PREVIEW
     remedy_safety = Safety.REORDERS
     needs = (Need.TRAINING, Need.CONSUMER, Need.VERDICT, Need.COUNTERS)
     rivals = ("PP205",)

@@ -12,8 +12,10 @@ from pipeprof import planning
 from pipeprof.capture.host_facts import host_facts
 from pipeprof.cli.main import main
 from pipeprof.errors import UserError
-from pipeprof.model.profile import ElementsState, Profile, TrialState
+from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.profile import Change, ElementsState, Profile, TrialState
 from pipeprof.store import find_run
+from tests.support.builders import Scene, stage
 from tests.unit.cli.test_fix import confirmed, kept
 
 __all__ = ["kept"]
@@ -122,3 +124,24 @@ def test_a_run_that_does_not_exist_is_one_line_and_nothing_is_written(
 
     assert capsys.readouterr().err.startswith("pipeprof: no such run: nothing")
     assert sorted(script.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "chain", "at", "made_at"),
+    [
+        ("skip_earlier", ("map", "skip"), "s1", "s2"),
+        ("skip_earlier", ("map", "skip"), "s2", "s2"),
+        ("shuffle_earlier", ("map", "shuffle"), "s2", "s2"),
+        ("move_cache", ("cache", "take"), "s1", "s2"),
+        ("cache", ("map", "batch"), "s1", "s1"),
+    ],
+)
+def test_of_two_stages_that_change_places_the_change_is_made_at_the_second(
+    kind: str, chain: tuple[str, str], at: str, made_at: str
+) -> None:
+    (view,) = Scene(stages=(stage("range"), *map(stage, chain))).analysis().pipelines
+    item = Recommendation(
+        id="c", findings=("PP604",), change=Change(kind=kind), title="Move it", safety=Safety.SAFE, stage_id=at
+    )
+
+    assert planning._made_at(item, view) == made_at

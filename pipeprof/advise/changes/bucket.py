@@ -17,6 +17,7 @@ from pipeprof.advise.replayable import Replayable, python_datasets
 from pipeprof.advise.row_lengths import FEWEST_BATCHES, MOST_ROWS, Component, component_of, length_of, read_lengths
 from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
+from pipeprof.analysis.element_size import element_bytes
 from pipeprof.analysis.padding import MOST_BUCKETS, choose_boundaries, padding_share
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
@@ -53,9 +54,10 @@ class Bucket:
             caution = f"{percent(now)} of {params.get('path')} is padding, in these buckets {percent(then)} ({read}); {caution}"
         return Safety.REORDERS, caution
 
-    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
-        """Return None: a batch that is not yet full waits in each bucket, of rows whose size is not known."""
-        return None
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:
+        """Return a padded batch for each bucket, the most that wait in them; None where the buckets are not chosen yet."""
+        size = element_bytes(view.stage(stage_id))
+        return None if size is None or params.get("boundaries") is None else int(size * (len(boundaries_of(params)) + 1))
 
     def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:
         """Put the buckets in the place of the padded batch.

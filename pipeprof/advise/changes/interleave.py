@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import AUTOTUNE, Params, find_node, integer, stage_label
 from pipeprof.advise.replayable import Replayable
+from pipeprof.analysis.element_size import element_bytes
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
 CYCLE = "cycle_length"
+_READER_BYTES = 256 * 1024  # of tf.data.TFRecordDataset, where buffer_size is not given
 
 
 class Interleave:
@@ -34,9 +36,10 @@ class Interleave:
         """Return that the order changes."""
         return Safety.REORDERS, "the records of several files come mixed instead of file after file"
 
-    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
-        """Return None: how much each reader holds is not known."""
-        return None
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:
+        """Return a reader's buffer and two elements for each file that is open; None where AUTOTUNE chooses how many are."""
+        size, cycle = element_bytes(view.stage(stage_id)), params.get(CYCLE)
+        return None if size is None or not isinstance(cycle, int) or cycle < 1 else int(cycle * (_READER_BYTES + 2 * size))
 
     def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:
         """Turn the node that reads file after file into a parallel interleave, as TensorFlow's Python makes it.

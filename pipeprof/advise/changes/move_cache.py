@@ -43,9 +43,12 @@ class MoveCache:
             return Cache().safety(view, stage_id, params)
         return Safety.CHANGES_DATA, "later epochs get new random values, and pay for them"
 
-    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002
-        """Return None: what the cache will hold beyond what it did is not known."""
-        return None
+    def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:
+        """Return what it will hold: what the take lets through, or what comes to the random stage."""
+        take, above = cut_short_by(view, stage_id), frozen_by(view, stage_id)
+        if take is not None:
+            return Cache().memory_bytes(view, take.id, params)
+        return Cache().memory_bytes(view, above.stage.inputs[0], params) if above is not None and above.stage.inputs else None
 
     def rewrite(self, replayable: Replayable, node_names: Mapping[str, str], stage_id: str, params: Params) -> Replayable:  # noqa: ARG002
         """Exchange the cache with the take behind it, or with the random stage before it.

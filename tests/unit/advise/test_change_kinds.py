@@ -187,3 +187,25 @@ def test_a_cache_that_is_moved_behind_a_take_is_a_cache_and_one_before_draws_cha
     assert kind.title(cut_short, "s1", {}) == "Let the cache fill: put take() before it"
     assert kind.safety(frozen, "s2", {})[0] is Safety.CHANGES_DATA
     assert kind.title(frozen, "s2", {}) == "Move the cache before map(decode), so that each epoch draws anew"
+
+
+def test_files_that_are_open_at_once_hold_a_buffer_and_two_elements_each():
+    view = _view(element_bytes=1000, class_name="_FlatMapDataset")
+
+    assert find_change("interleave").memory_bytes(view, "s1", {"cycle_length": 4}) == 4 * (256 * 1024 + 2000)
+    assert find_change("interleave").memory_bytes(view, "s1", {}) is None
+
+
+def test_a_padded_batch_waits_in_each_bucket():
+    view = _view(element_bytes=1000, class_name="_PaddedBatchDataset")
+
+    assert find_change("bucket").memory_bytes(view, "s1", {"boundaries": "10 20"}) == 3000
+    assert find_change("bucket").memory_bytes(view, "s1", {}) is None
+
+
+def test_a_cache_that_is_moved_holds_what_comes_to_its_new_place():
+    frozen = _moved("cache", _function(random_ops=("RandomUniform",)))
+    stages = [replace(item, written=replace(item.written, element_bytes=100, cardinality=50)) for item in frozen.stages]
+
+    assert find_change("move_cache").memory_bytes(replace(frozen, stages=tuple(stages)), "s2", {}) == 5000
+    assert find_change("move_cache").memory_bytes(frozen, "s2", {}) is None

@@ -30,7 +30,7 @@ PYTHON = Scene(
 def test_work_to_be_done_by_hand_says_so_whatever_the_replay_shows() -> None:
     analysis, events = PYTHON.analysis(), []
     search = Search(analysis.profile, {}, Settings(), events.append)
-    bench: Any = None  # nothing of it is needed before a change is tried
+    bench: Any = SimpleNamespace(view=analysis.pipelines[0], kept={}, held_bytes=0, free_bytes=None)
 
     search._try_all(bench, analysis, "replay does not reproduce the run: step 18 ms against 28 ms")
 
@@ -60,6 +60,8 @@ def kept_search(events: list[Any], state: TrialState, monkeypatch: pytest.Monkey
         view=analysis.pipelines[0],
         plan=TrialPlan(gaps=(0.01,), cores=2),
         noise=None,
+        held_bytes=0,
+        free_bytes=None,
         kept={"first": "with the first", "second": "with both"},
         current=SimpleNamespace(load="changed"),
     )
