@@ -53,8 +53,8 @@ benchmark-accuracy: $(READY) ## how often is it right: 81 small programs with a 
 benchmark-rules: $(READY) ## how good is each rule: all rules on every small program (35 minutes, quiet machine; SEED=n draws other costs)
 	PYTHONPATH=. $(BIN)/python benchmarks/rules.py --seed $(SEED) --write docs/rules/precision.md
 
-benchmark-speedup: $(READY) $(DATA) ## what pipeprof makes of pipelines, beside other ways of tuning (30 minutes, quiet machine)
-	PYTHONPATH=. $(BIN)/python benchmarks/speedup.py --write docs/speedup.md
+benchmark-speedup: $(READY) $(DATA) ## what pipeprof makes of pipelines, beside other ways of tuning (55 minutes, quiet machine)
+	PYTHONPATH=. $(BIN)/python benchmarks/speedup.py --write docs/speedup.md --steps docs/speedup-steps.md
 
 clean: ## remove caches and the sample data; the environment and reports stay
 	rm -rf sample_pipelines/data dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache sample_pipelines/.mypy_cache

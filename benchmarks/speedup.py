@@ -1,6 +1,7 @@
 """What does pipeprof make of a pipeline, beside the usual ways of tuning? Each workload in five forms, measured in turn.
 
     PYTHONPATH=. python benchmarks/speedup.py [--only NAME] [--budget 60] [--rounds 6] [--start naive] [--write docs/speedup.md]
+        [--steps docs/speedup-steps.md]
 
 The one idea: all forms of one workload run in one process, epoch by epoch in turn, with a step that costs nothing and with one
 that stands for an accelerator; pipeprof gets the pipeline as it is written, and its result is what its own trials confirmed
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import speedup_guide
 from benchmarks import speedup_workloads as published
-from benchmarks.speedup_page import page
+from benchmarks.speedup_page import page, steps_page
 from benchmarks.speedup_split import told, try_split
 from benchmarks.speedup_styles import STYLES, in_style
 
@@ -164,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, default=60.0, help="seconds for pipeprof's trials, each time")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--start", choices=("naive", *STYLES), default="naive", help="the form that pipeprof is given")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--write", type=Path, help="write the page here")
+    parser.add_argument("--steps", type=Path, help="write the page on the guide's single steps here")
     options = parser.parse_args(arguments)
     results = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -179,11 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 text = ", ".join(f"{form} {value:.2f}" for form, value in medians.items())
                 sys.stdout.write(f"{workload.name} step {step_s * 1e3:.0f} ms: {text} ms; {results[-1].applied}\n")
                 sys.stdout.flush()
-        split = told(*try_split(data, options.budget)) if options.only in "rcnn" else ""
-    text = page(results, options.start, split)
-    if options.write is not None:
-        options.write.write_text(text)
-    sys.stdout.write(text)
+        split = told(*try_split(data, options.budget)) if options.steps is not None else ""
+    single = [item for item in results if item.workload in speedup_guide.STEPS]
+    others = [item for item in results if item not in single]
+    for target, text in ((options.write, page(others, options.start)), (options.steps, steps_page(single, split))):
+        if target is not None:
+            target.write_text(text)
+            sys.stdout.write(text)
     return 0
 
 

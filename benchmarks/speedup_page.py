@@ -40,19 +40,51 @@ Geometric mean over AUTOTUNE: **{mean:.2f}×** (aim {aim}×); with a step that c
 
 {short}
 
+The guide's single steps, and advice that harms: [speedup-steps.md](speedup-steps.md).
+"""
+
+_STEPS = """# The guide's single steps, and advice that harms
+
+Each pipeline of the guide "Better performance with the tf.data API" that lacks one of its steps, measured as in
+[speedup.md](speedup.md): pipeprof gets the one without it (naive), *by hand* has it. `make benchmark-speedup` made this page,
+on {cores} cores.
+
+| workload | step | naive | AUTOTUNE | HEURISTIC | by hand | pipeprof | over AUTOTUNE | over the best other | applied |
+|---|---|---|---|---|---|---|---|---|---|
+{rows}
+
+Slower than the best other form beyond noise: {slower} of {count}.
+
+{short}
+
 ## Advice that harms
 
-Plumber lost on Mask-RCNN by a split of the calls, 95 to 1, that its model had to make. Here the same pipeline with one call for
-each core gets such a split on purpose, upside down, as a change to be tried:
+Plumber lost on Mask-RCNN by the split of the calls, 95 to 1, that its model had to make. Here the same pipeline with one call
+for each core gets such a split on purpose, upside down, as two changes to be tried:
 
 {split}
 """
 
 
-def page(results: Sequence[Result], start: str, split: str) -> str:
-    """Return the page."""
-    rows = [_row(item) for item in results]
+def page(results: Sequence[Result], start: str) -> str:
+    """Return the page on the published pipelines and the samples."""
     gains = [_gain(item, "AUTOTUNE") for item in results]
+    return _PAGE.format(
+        start=start,
+        mean=_geometric(gains),
+        free=_geometric([gain for gain, item in zip(gains, results, strict=True) if not item.step_s]),
+        busy=_geometric([gain for gain, item in zip(gains, results, strict=True) if item.step_s]),
+        aim=AIM,
+        **_common(results),
+    )
+
+
+def steps_page(results: Sequence[Result], split: str) -> str:
+    """Return the page on the guide's single steps, and on the split that harms."""
+    return _STEPS.format(split=split, **_common(results))
+
+
+def _common(results: Sequence[Result]) -> dict[str, object]:
     slower = [item for item in results if _interval(item, _best(item)).high < 1]
     lines = [
         f"- {item.workload}, step {item.step_s * 1e3:.0f} ms: {_best(item)} is quicker, "
@@ -60,19 +92,13 @@ def page(results: Sequence[Result], start: str, split: str) -> str:
         f"{'; ' if item.refused else ''}{'; '.join(item.refused)}. {item.verdict}"
         for item in slower
     ]
-    return _PAGE.format(
-        start=start,
-        cores=len(os.sched_getaffinity(0)),
-        rows="\n".join(rows),
-        mean=_geometric(gains),
-        free=_geometric([gain for gain, item in zip(gains, results, strict=True) if not item.step_s]),
-        busy=_geometric([gain for gain, item in zip(gains, results, strict=True) if item.step_s]),
-        aim=AIM,
-        slower=len(slower),
-        count=len(results),
-        short="\n".join(lines) or "Nowhere.",
-        split=split or "Not tried in this run.",
-    )
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "rows": "\n".join(map(_row, results)),
+        "slower": len(slower),
+        "count": len(results),
+        "short": "\n".join(lines) or "Nowhere.",
+    }
 
 
 def _median(item: Result, form: str) -> float:

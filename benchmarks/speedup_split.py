@@ -86,5 +86,7 @@ def told(trials: Sequence[TrialRecord], kept: Sequence[str]) -> str:
         calls = trial.change.params["num_parallel_calls"]
         ratio = "" if trial.speedup is None else f", {trial.speedup:.2f}× ({trial.low:.2f}–{trial.high:.2f})"
         fate = "kept" if trial.id in kept else "not kept"
-        lines.append(f"- {calls} call{'s' if calls != 1 else ''} at once in `{trial.stage_id}`: {trial.state}{ratio}; {fate}.")
+        why = f" ({trial.reason})" if trial.reason else ""
+        many = "1 call" if calls == 1 else f"{calls} calls at once"
+        lines.append(f"- {many} in `{trial.stage_id}`: {trial.state}{ratio}{why}; {fate}.")
     return "\n".join(lines)
