@@ -163,7 +163,7 @@ def limit_shuffles(graph: Any, most: int) -> None:
     nodes = graphs.nodes_by_name(graph)
     for node in [node for node in graph.node if node.op.startswith(_SHUFFLES)]:
         size = graphs.constant_value(nodes.get(graphs.node_name(node.input[_BUFFER_INPUT])))
-        if isinstance(size, int) and size > most:
+        if isinstance(size, int) and (size > most or size < 0):  # of an unknown size: it holds everything
             node.input[_BUFFER_INPUT] = graphs.add_constant(graph, most, tf.int64)
 
 

@@ -80,6 +80,23 @@ def test_python_code_that_gives_the_same_twice_is_left_alone():
     assert (look.whole, look.same, look.same_order) == (True, 1.0, True)
 
 
+def test_python_code_that_rounds_otherwise_is_taken_for_steady():
+    turns = []
+
+    def nearly(number):
+        turns.append(number)
+        return np.float32(1000.0 + number) + np.float32(1e-4 * (len(turns) % 2))
+
+    def make():
+        rounded = tf.data.Dataset.range(41).map(lambda number: tf.numpy_function(nearly, [number], tf.float32))
+        return rounded.cache().batch(8)
+
+    findings, (look,) = observe(make)
+
+    assert findings == ()
+    assert (look.same, look.same_order) == (1.0, True)
+
+
 def test_python_code_is_not_run_again_where_that_is_forbidden():
     def make():
         return tf.data.Dataset.range(40).map(lambda number: tf.numpy_function(rows_of, [number], tf.float32)).cache()
@@ -135,6 +152,17 @@ def test_a_split_that_reshuffles_shows_the_elements_of_both_parts():
     assert look.control == 0
     assert "of the smaller part" in finding.message
     assert (fixed, none) == ((), ())
+
+
+def test_a_buffer_that_holds_everything_is_taken_out_of_the_control():
+    def make():
+        mixed = tf.data.Dataset.range(100).shuffle(tf.data.UNKNOWN_CARDINALITY)
+        return mixed.skip(20).batch(8), mixed.take(20).batch(8)
+
+    (finding,), (look,) = observe(make)
+
+    assert finding.code == "PP610"
+    assert look.control == 0 < look.same
 
 
 def test_equal_elements_in_both_parts_of_a_split_are_no_leak_by_themselves():
