@@ -42,30 +42,33 @@ print(next(table["p"]["input_conclusion"] for table in tables if "input_conclusi
 
 
 def observe(case: Case, seed: int, scratch: Path, *, trials: bool = False, xprof: str = "") -> Observation:
-    """Run one case under pipeprof; return its own truth and what pipeprof says."""
-    command = [sys.executable, "-m", "pipeprof", "run", "--quiet", "--no-html", *([] if trials else ["--no-trials"])]
-    command += [
-        "--output",
-        str(scratch),
-        "--json",
-        str(scratch / "diagnosis.json"),
-        str(SCRIPT),
-        case.name,
-        "--seed",
-        str(seed),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    last = done.stdout.strip().splitlines()[-1:] or [""]
+    """Run one case under pipeprof; return its own truth and what pipeprof says. A pipeline alone has no loop, and no truth."""
     said = scratch / "diagnosis.json"
-    if done.returncode != case.status or not last[0].startswith("{") or not said.exists():
+    asked = _bench(case, seed) if case.alone else _run(case, seed, trials=trials)
+    command = [sys.executable, "-m", "pipeprof", *asked[0], "--output", str(scratch), "--json", str(said), *asked[1]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    last = "{}" if case.alone else (done.stdout.strip().splitlines()[-1:] or [""])[0]
+    if done.returncode != case.status or not last.startswith("{") or not said.exists():
         return Observation(case=case.name, seed=seed, failure=(done.stderr.strip().splitlines() or ["no output"])[-1])
     return Observation(
         case=case.name,
         seed=seed,
-        truth=json.loads(last[0]),
+        truth=json.loads(last),
         diagnosis=from_json(said.read_bytes()),
-        xprof=_ask_xprof(scratch, xprof),
+        xprof=NOT_AVAILABLE if case.alone else _ask_xprof(scratch, xprof),
     )
+
+
+def _run(case: Case, seed: int, *, trials: bool) -> tuple[list[str], list[str]]:
+    """Return the words of ``pipeprof run`` for a case, before and after where its output goes."""
+    options = ["--quiet", "--no-html", *([] if trials else ["--no-trials"])]
+    return ["run", *options], [str(SCRIPT), case.name, "--seed", str(seed)]
+
+
+def _bench(case: Case, seed: int) -> tuple[list[str], list[str]]:
+    """Return the words of ``pipeprof bench`` for a case, before and after where its output goes."""
+    seconds = str(accuracy_attribution.SECONDS)
+    return ["bench", accuracy_attribution.TARGET, "--seconds", seconds, "--arg", f"name={case.name}", "--arg", f"seed={seed}"], []
 
 
 def _ask_xprof(scratch: Path, python: str) -> str:

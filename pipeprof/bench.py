@@ -258,8 +258,9 @@ class _Bench:
         stage = view_pipeline(record, cores).bottleneck
         if stage is None or stage.stage.op not in _HAS_CALLS:
             return record, []
+        counts = probe_counts(cores, record.threadpool_size, stage.chosen_calls)
         try:
-            arms = arms_of_calls(dataset, record, stage.id, probe_counts(cores), memory_bytes)
+            arms = arms_of_calls(dataset, record, stage.id, counts, memory_bytes)
         except TrialError as error:
             return record, [f"more calls of {stage.stage.op} at once were not tried: {error}"]
         problem = self._measure_rounds(arms, max(1.0, seconds), "measuring more calls at once")

@@ -13,9 +13,16 @@ from pipeprof.model.diagnosis import ScaledRate
 from pipeprof.model.profile import IsolatedPrefix, PipelineRecord
 
 
-def probe_counts(cores: int) -> tuple[int, ...]:
-    """Return the numbers of calls at which a stage is measured: one, two, one for each core, and twice as many."""
-    return tuple(sorted({1, 2, max(1, cores), 2 * max(1, cores)}))
+def probe_counts(cores: int, threads: int | None = None, chosen: int | None = None) -> tuple[int, ...]:
+    """Return the numbers of calls at which a stage is measured: one, two, one for each core, and twice as many.
+
+    Args:
+        cores: of the machine.
+        threads: of the pipeline's own pool, where it has one: as many calls can wait at once.
+        chosen: AUTOTUNE's number, where it chose one: what the others are compared with.
+    """
+    counts = (1, 2, cores, 2 * cores, threads or 1, chosen or 1)
+    return tuple(sorted({max(1, count) for count in counts}))
 
 
 def scaled_rates(record: PipelineRecord) -> tuple[ScaledRate, ...]:

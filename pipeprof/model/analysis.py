@@ -33,6 +33,14 @@ class StageView:
         """The stage's id."""
         return self.stage.id
 
+    @property
+    def chosen_calls(self) -> int | None:
+        """How many calls at once AUTOTUNE chose for the stage, None where it chose none."""
+        node = self.executed[0] if self.executed and self.written is not None else None
+        if node is None or not node.parallelism_tuned or node.parallelism is None:
+            return None
+        return max(1, round(node.parallelism))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentView:

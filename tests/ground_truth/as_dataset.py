@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.ground_truth import consumers
 from tests.ground_truth.draws import Draw
-from tests.ground_truth.registry import all_cases
+from tests.ground_truth.registry import every_case
 
 READERS = ("for_loop", "next_calls", "numpy_iterator", "optionals")
 
@@ -29,7 +29,7 @@ def make(name: str, seed: int) -> Any:
     """Return the dataset of a case as its seed draws it."""
     folder = Path(tempfile.mkdtemp(prefix="pipeprof-case-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    case = all_cases()[name]
+    case = every_case()[name]
     kept: list[Any] = []
 
     def keep(dataset: Any, *_: Any) -> Any:

@@ -54,6 +54,7 @@ class Case:
     role: str = "train"  # of the pipeline in which the stage is planted
     fires: tuple[str, ...] = ()  # codes of rules that must report the marked call (or the run, where no call is marked)
     trials: bool = False  # the rules are judged with changes tried: their evidence is a replay
+    alone: bool = False  # the rules are judged by `pipeprof bench`: their evidence is the pipeline alone
     silent: tuple[str, ...] = ()  # codes of rules whose problem is cured here, beside a case in which they must report it
     may: tuple[str, ...] = ()  # codes of rules whose problem is there as well, by its nature or on some machines
 
@@ -70,7 +71,6 @@ STAND_IN = {
     "PP003": "a CPU quota and a memory limit are set from outside the container",
     "PP107": "a GPU",
     "PP108": "a GPU",
-    "PP208": "fixed numbers of calls tried beside AUTOTUNE's: `pipeprof bench` does that, a run does not",
     "PP704": "storage that is slower than one reader, and a page cache that can be emptied",
     "PP708": "remote storage",
     "PP709": "storage that is slower than one reader, and a page cache that can be emptied",

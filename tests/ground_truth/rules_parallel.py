@@ -29,9 +29,11 @@ def pace_of(draw: Draw, waits: tuple[float, float] = (0.4, 0.7), batches: tuple[
     return Pace(step_s=step_s, input_s=input_s, batch=draw.choice("batch", batches), steps=round(_LOOP_S / input_s), epochs=1)
 
 
-def with_options(dataset: Any, *, autotune: bool = True, inject: bool = True, threads: int = 0) -> Any:
-    """Set options of one's own."""
+def with_options(dataset: Any, *, autotune: bool = True, inject: bool = True, threads: int = 0, budget: int = 0) -> Any:
+    """Set options of one's own; the budget is of AUTOTUNE's buffers, in bytes."""
     options = tf.data.Options()
+    if budget:
+        options.autotune.ram_budget = budget
     options.autotune.enabled = autotune
     options.experimental_optimization.inject_prefetch = inject
     if threads:
@@ -97,6 +99,33 @@ def enough_calls_written_down(draw: Draw) -> Loop:
     slow = nap(pace.element_s * 2)
     dataset = numbers(pace.epoch_elements).map(slow, num_parallel_calls=16)
     return for_loop(with_options(dataset.batch(pace.batch).prefetch(2), threads=16), sleeping(pace.step_s))
+
+
+# --- PP208: AUTOTUNE's own number of calls --------------------------------------------------------------------------
+
+
+def waiting_blocks(draw: Draw) -> tuple[Any, int]:
+    """Return a function that waits and then makes a large element, and the element's bytes."""
+    size = draw.count("bytes of an element", 700_000, 1_400_000)
+    wait = nap(draw.number("wait of a call, s", 0.015, 0.03))
+    return lambda value: tf.fill([size // 4], wait(value)), size
+
+
+@case(Kind.PLANTED, fires=("PP208",), alone=True)
+def autotune_held_back_by_its_budget(draw: Draw) -> Loop:
+    """Calls that wait; the elements in flight fill the memory that AUTOTUNE was allowed long before the threads are busy."""
+    make, size = waiting_blocks(draw)
+    dataset = numbers(100_000)
+    dataset = dataset.map(make, num_parallel_calls=AUTO)  # PLANTED map
+    return for_loop(with_options(dataset, threads=16, budget=8 * size), sleeping(0))
+
+
+@case(Kind.HEALTHY, silent=("PP208",), may=("PP202",), alone=True)
+def autotune_with_room(draw: Draw) -> Loop:
+    """AUTOTUNE uses every thread of the pool; at full speed the calls still wait, and yet more threads would help."""
+    make, _size = waiting_blocks(draw)
+    dataset = numbers(100_000).map(make, num_parallel_calls=AUTO)
+    return for_loop(with_options(dataset, threads=16), sleeping(0))
 
 
 # --- PP204, PP303: memory held for nothing --------------------------------------------------------------------------

@@ -57,6 +57,15 @@ PLANTED = """
     def waiting():
         return tf.data.Dataset.range(500).map(lambda x: tf.numpy_function(sleeping, [x], tf.int64))
 
+    def held_back():
+        def block(x):
+            return tf.fill([250_000], tf.numpy_function(sleeping, [x], tf.int64))
+        dataset = tf.data.Dataset.range(50_000).map(block, num_parallel_calls=tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 12
+        options.autotune.ram_budget = 16_000_000
+        return dataset.with_options(options)
+
     def three():
         return tf.data.Dataset.range(3), "labels"
 
@@ -140,6 +149,16 @@ def test_the_slowest_stage_is_measured_with_more_calls_at_once(bench, name, leas
     assert [item.calls for item in pipeline.scaling][:2] == [1, 2]
     assert len(pipeline.scaling) >= 2
     assert least < pipeline.scaling[1].speedup < most  # Python under its lock gains nothing, waiting nearly twice
+
+
+def test_autotunes_own_number_and_that_of_the_threads_are_among_those_that_are_tried(bench):
+    _, diagnosis = bench("held_back", seconds=9.0)
+
+    (pipeline,) = diagnosis.pipelines
+    chosen = next(stage.parallelism for stage in pipeline.stages if stage.id == pipeline.scaling_stage_id)
+    tried = [item.calls for item in pipeline.scaling]
+    assert round(chosen) < 12, "its budget is full before all threads are in use"
+    assert {round(chosen), 12} <= set(tried)
 
 
 def test_an_empty_pipeline_leaves_no_run(bench, tmp_path):

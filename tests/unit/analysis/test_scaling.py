@@ -36,3 +36,8 @@ def test_without_a_single_call_to_compare_with_nothing_is_said() -> None:
 @pytest.mark.parametrize(("cores", "counts"), [(1, (1, 2)), (2, (1, 2, 4)), (8, (1, 2, 8, 16))])
 def test_three_or_four_numbers_of_calls_are_tried_where_there_are_cores(cores: int, counts: tuple[int, ...]) -> None:
     assert probe_counts(cores) == counts
+
+
+def test_the_threads_of_an_own_pool_and_the_number_that_autotune_chose_are_tried_as_well() -> None:
+    assert probe_counts(2, threads=16, chosen=5) == (1, 2, 4, 5, 16)
+    assert probe_counts(2, threads=1, chosen=2) == (1, 2, 4)
