@@ -67,8 +67,8 @@ def _run(case: Case, seed: int, *, trials: bool) -> tuple[list[str], list[str]]:
 
 def _bench(case: Case, seed: int) -> tuple[list[str], list[str]]:
     """Return the words of ``pipeprof bench`` for a case, before and after where its output goes."""
-    seconds = str(accuracy_attribution.SECONDS)
-    return ["bench", accuracy_attribution.TARGET, "--seconds", seconds, "--arg", f"name={case.name}", "--arg", f"seed={seed}"], []
+    arguments = ["--arg", f"name={case.name}", "--arg", f"seed={seed}"]
+    return ["bench", accuracy_attribution.TARGET, "--seconds", str(accuracy_attribution.SECONDS), *arguments], []
 
 
 def _ask_xprof(scratch: Path, python: str) -> str:
