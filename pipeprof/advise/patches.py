@@ -138,7 +138,7 @@ def _able(
 def _is_allowed(item: Recommendation, allow: Sequence[Safety], shown: frozenset[str]) -> bool:
     """Tell whether a change was confirmed, does no more to the data than what is allowed, and was seen to do no more."""
     is_proven = item.trial.elements in PROVEN | {ElementsState.REORDERED}
-    is_confirmed = item.trial.state is TrialState.CONFIRMED or (item.change.kind in UNTIMED and item.id in shown)
+    is_confirmed = item.trial.state.is_gain or (item.change.kind in UNTIMED and item.id in shown)
     return is_confirmed and item.safety in allow and is_proven
 
 

@@ -193,7 +193,6 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
     if record.change.kind in UNTIMED and record.id in shown_by_script(trials):
         shown["reason"] = _SHOWN
     trial = Trial(**shown, undecided=_is_undecided(record))
-    is_confirmed = record.state is TrialState.CONFIRMED
     if record.elements is ElementsState.DIFFERENT:
         return replace(
             recommendation,
@@ -205,7 +204,7 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
     return replace(
         recommendation,
         trial=trial,
-        accepted=is_confirmed and record.elements in PROVEN and recommendation.safety in APPLIED_UNASKED,
+        accepted=record.state.is_gain and record.elements in PROVEN and recommendation.safety in APPLIED_UNASKED,
         break_even_epochs=_break_even(record),
     )
 

@@ -288,7 +288,7 @@ class Search:
             return described(replace(record, reason=untimed), same)
         outcome = run_trial(bench.current.load, changed.load, plan, self._stop, self._progress_of(f"trying: {item.title}"))
         record = with_outcome(record, outcome, plan, held)
-        if record.state is TrialState.CONFIRMED and same.lacks_time and not outcome.left_behind:
+        if record.state.is_gain and same.lacks_time and not outcome.left_behind:
             self._progress(f"comparing the elements at more length: {item.title}")
             same = self._compare(bench, changed, item, longest_s=_COMPARE_LONGER_S)
             if same.state in _FATAL:
@@ -296,7 +296,7 @@ class Search:
         record = replace(described(record, same), wall_s=time.monotonic() - began)
         if outcome.left_behind:
             self._broken = "an earlier trial hangs and still holds the process"
-        if record.state is TrialState.CONFIRMED and record.elements in PROVEN and item.safety in APPLIED_UNASKED:
+        if record.state.is_gain and record.elements in PROVEN and item.safety in APPLIED_UNASKED:
             self._accept(bench, item, changed, outcome.idle_scale)
         return record
 

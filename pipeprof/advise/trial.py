@@ -19,7 +19,15 @@ from pipeprof.advise.pairing import Bench, Factory, Phase, TrialPlan
 from pipeprof.advise.reads import Reads
 from pipeprof.advise.replay import Block, Edge, EmptyPipelineError, StoppedError
 from pipeprof.analysis.agreement import NOT_REPRODUCED, WAIT_TOLERANCE
-from pipeprof.analysis.significance import Interval, Judgement, SequentialTest, mean_interval, noise_margin, ratio_interval
+from pipeprof.analysis.significance import (
+    Interval,
+    Judgement,
+    SequentialTest,
+    break_tie,
+    mean_interval,
+    noise_margin,
+    ratio_interval,
+)
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.profile import Control, TrialState
@@ -50,7 +58,7 @@ class TrialOutcome:
     candidate_wait_share: float | None = None
     baseline_cpu_s: float | None = None  # per element
     candidate_cpu_s: float | None = None
-    cpu: Interval | None = None  # baseline over candidate
+    cpu: Interval | None = None  # of an element, baseline over candidate
     reads: Reads | None = None  # of the whole process, while it ran
     noise: Interval | None = None  # A/A; pass it on to the next trial of this pipeline
     idle_scale: float | None = None  # likewise
@@ -133,10 +141,12 @@ def _failed(error: BaseException, held: Sequence[Bench], stop: threading.Event) 
 
 
 def _outcome(judgement: Judgement, held: Sequence[Bench], wall_s: float, hung: bool) -> TrialOutcome:
-    state = judgement.state or TrialState.NOT_TRIED
     if not held:
+        state = judgement.state or TrialState.NOT_TRIED
         return TrialOutcome(state=state, reason=judgement.reason, wall_s=wall_s, left_behind=hung)
-    bench, interval = held[0], judgement.interval
+    bench, cpu = held[0], _cpu_ratio(held[0])
+    judgement = break_tie(judgement, cpu)
+    state, interval = judgement.state or TrialState.NOT_TRIED, judgement.interval
     has_run = bool(bench.pairs) or state is not TrialState.NOT_TRIED  # what a trial cost that never ran says nothing
     grown = max(0, bench.rss_peak - bench.rss_before) if bench.rss_before is not None and bench.rss_peak else None
     return TrialOutcome(
@@ -152,7 +162,7 @@ def _outcome(judgement: Judgement, held: Sequence[Bench], wall_s: float, hung: b
         candidate_wait_share=bench.candidate.wait_share(),
         baseline_cpu_s=bench.baseline.mean(lambda block: block.cpu_s),
         candidate_cpu_s=bench.candidate.mean(lambda block: block.cpu_s),
-        cpu=_cpu_ratio(bench),
+        cpu=cpu,
         noise=bench.noise,
         idle_scale=bench.consumer.idle_scale,
         fill_s=bench.fill_s if has_run else None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeprof import units
@@ -35,6 +35,7 @@ __all__ = [
 LOOKS = (3, 5, 8, 12, 18)  # numbers of pairs after which a trial is judged
 DEFAULT_LEVEL = 0.9
 NO_DIFFERENCE_BAND = 0.05  # a change below 5 % is not worth a patch
+CPU_BAND = 0.10  # nor one for a tenth of the CPU
 MIN_MARGIN = 0.01  # no arm is believed to be measured better than this
 MAX_MARGIN = 0.10  # noise beyond it is in the scatter of the candidate's own pairs
 _SIGNED_RANK_PAIRS = 10  # from here on the signed-rank interval; below it Student's t
@@ -259,3 +260,19 @@ class SequentialTest:
         if interval.high <= 1 + self.band:
             return Judgement(TrialState.NO_DIFFERENCE, interval, f"a gain above {units.percent(self.band)} is ruled out")
         return None
+
+
+def break_tie(judgement: Judgement, cpu: Interval | None) -> Judgement:
+    """Let CPU decide where time does not: of two forms that are as fast the one that takes less CPU is the better.
+
+    As fast is an interval of the time's ratio within the band of no difference on both sides; an open one decides nothing.
+
+    Args:
+        judgement: of the times.
+        cpu: ratio of CPU seconds an element, baseline over candidate; None where it was not measured.
+    """
+    time = judgement.interval
+    is_tie = time.low >= 1 - NO_DIFFERENCE_BAND and time.high <= 1 + NO_DIFFERENCE_BAND
+    if judgement.state is not TrialState.NO_DIFFERENCE or not is_tie or cpu is None or cpu.low <= 1 + CPU_BAND:
+        return judgement
+    return replace(judgement, state=TrialState.LESS_CPU, reason="as fast as before")

@@ -51,6 +51,7 @@ class Outcome(StrEnum):
     """What a reader needs to know of a recommendation at first sight."""
 
     CONFIRMED = "confirmed"
+    LESS_CPU = "less CPU"
     UNDECIDED = "undecided"
     NOT_TRIED = "not tried"
     NO_DIFFERENCE = "no difference"
@@ -59,6 +60,7 @@ class Outcome(StrEnum):
 
 _OUTCOMES = {
     TrialState.CONFIRMED: Outcome.CONFIRMED,
+    TrialState.LESS_CPU: Outcome.LESS_CPU,
     TrialState.NOT_TRIED: Outcome.NOT_TRIED,
     TrialState.NO_DIFFERENCE: Outcome.NO_DIFFERENCE,
     TrialState.WORSE: Outcome.REFUSED,
@@ -244,7 +246,7 @@ def _interval(value: float | None, low: float | None, high: float | None) -> Int
 
 
 def _standing(item: Recommendation) -> str:
-    if item.trial.state is not TrialState.CONFIRMED or item.accepted:
+    if not item.trial.state.is_gain or item.accepted:
         return ""
     if item.safety is Safety.REORDERS and item.trial.elements is not ElementsState.UNCHECKED:
         return "left out of the patch unless you ask for it: pipeprof fix --allow reorders"

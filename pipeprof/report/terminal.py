@@ -39,6 +39,7 @@ _TONE_STYLES = {Tone.GOOD: "bold green", Tone.WARNING: "bold yellow", Tone.BAD: 
 _SEVERITY_STYLES = {"high": "bold red", "medium": "bold yellow", "low": "bold", "info": "bold cyan"}
 _OUTCOME_MARKS = {
     Outcome.CONFIRMED: ("✓", "bold green"),
+    Outcome.LESS_CPU: ("✓", "bold green"),
     Outcome.UNDECIDED: ("?", "bold cyan"),
     Outcome.NOT_TRIED: ("?", "bold cyan"),
     Outcome.NO_DIFFERENCE: ("=", "bold"),
@@ -230,7 +231,7 @@ def _recommendation(item: AdviceText, width: int) -> Block:
     block += hanging(Text(notes), width, "    ")
     block += _labelled("predicted", item.predicted, "", width)
     block += _proof(item, width)
-    if item.diff and item.outcome in {Outcome.CONFIRMED, Outcome.UNDECIDED, Outcome.NOT_TRIED}:
+    if item.diff and item.outcome in {Outcome.CONFIRMED, Outcome.LESS_CPU, Outcome.UNDECIDED, Outcome.NOT_TRIED}:
         return block + _diff(item, width)
     if item.diff_reason and not item.diff:
         block += _labelled("no patch", item.diff_reason, "dim", width)

@@ -125,6 +125,25 @@ def test_elements_of_a_faster_change_are_compared_for_longer_where_the_first_loo
     assert bool(bench.kept) is kept
 
 
+@pytest.mark.parametrize(("state", "kept"), [(TrialState.LESS_CPU, ["x"]), (TrialState.NO_DIFFERENCE, [])])
+def test_a_change_that_is_as_fast_for_less_cpu_is_kept(
+    state: TrialState, kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, bench, _ = kept_search([], state, monkeypatch)
+    bench.kept, bench.names, bench.idle_scale = {}, {}, None
+    bench.current = SimpleNamespace(load="original", graph=SimpleNamespace(node=[]))
+    same = Equivalence(state=ElementsState.IDENTICAL)
+    monkeypatch.setattr("pipeprof.advise.comparing.compare", lambda *_sides, **_limits: same)
+    changed = SimpleNamespace(load="changed", graph=SimpleNamespace(node=[]))
+    monkeypatch.setattr("pipeprof.advise.search.rewrite_call", lambda *_all: changed)
+    item = recommended(Safety.SAFE)
+
+    record = search._try_one(bench, PYTHON.analysis(), item, "", 10.0)
+
+    assert record.state is state
+    assert list(bench.kept) == kept
+
+
 def test_one_change_alone_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Any] = []
     search, bench, tried = kept_search(events, TrialState.WORSE, monkeypatch)

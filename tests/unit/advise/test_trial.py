@@ -231,6 +231,25 @@ def test_identical_arms_make_no_difference(world: _World):
     assert outcome.state is TrialState.NO_DIFFERENCE
 
 
+@pytest.mark.parametrize(
+    ("cpu_s", "state"),
+    [(0.002, TrialState.LESS_CPU), (0.0038, TrialState.NO_DIFFERENCE), (0.006, TrialState.NO_DIFFERENCE)],
+)
+def test_of_two_arms_that_are_as_fast_the_one_that_takes_clearly_less_cpu_is_the_better(
+    world: _World, cpu_s: float, state: TrialState
+):
+    outcome = _try(world, _Pipeline(world, (0.01,), cpu_s=0.004), _Pipeline(world, (0.01,), cpu_s=cpu_s))
+
+    assert outcome.state is state
+    assert outcome.speedup == pytest.approx(1.0)
+
+
+def test_cpu_decides_nothing_where_time_does(world: _World):
+    outcome = _try(world, _Pipeline(world, (0.01,), cpu_s=0.008), _Pipeline(world, (0.03,), cpu_s=0.001))
+
+    assert outcome.state is TrialState.WORSE
+
+
 def test_a_machine_that_slows_down_steadily_is_no_difference(world: _World):
     def drifting() -> _Pipeline:
         pipeline = _Pipeline(world, (0.0,))

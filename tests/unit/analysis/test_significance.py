@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeprof.analysis.significance import (
     Interval,
+    Judgement,
     SequentialTest,
+    break_tie,
     mean_interval,
     noise_margin,
     ratio_interval,
@@ -243,3 +246,30 @@ def test_the_pooled_interval_covers_what_it_says():
         covered += interval.low <= 0.3 <= interval.high
 
     assert covered >= 0.88 * 400
+
+
+TIE = Judgement(TrialState.NO_DIFFERENCE, Interval(1.0, 0.97, 1.03), "a gain above 5 % is ruled out")
+LESS = Interval(1.4, 1.2, 1.6)
+
+
+def test_cpu_breaks_a_tie_of_times():
+    broken = break_tie(TIE, LESS)
+
+    assert (broken.state, broken.reason, broken.interval) == (TrialState.LESS_CPU, "as fast as before", TIE.interval)
+
+
+@pytest.mark.parametrize(
+    ("judgement", "cpu"),
+    [
+        (TIE, None),
+        (TIE, Interval(1.3, 1.09, 1.5)),
+        (TIE, Interval(0.5, 0.4, 0.6)),
+        (replace(TIE, interval=Interval(0.98, 0.9, 1.03)), LESS),
+        (replace(TIE, interval=Interval(1.02, 0.97, 1.2)), LESS),
+        (replace(TIE, interval=Interval(1.0, 0.0, math.inf)), LESS),
+        (replace(TIE, state=TrialState.WORSE), LESS),
+        (replace(TIE, state=TrialState.CONFIRMED), Interval(0.5, 0.4, 0.6)),
+    ],
+)
+def test_cpu_decides_nothing_where_it_is_not_clear_or_the_times_are_no_tie(judgement: Judgement, cpu: Interval | None):
+    assert break_tie(judgement, cpu) is judgement

@@ -257,6 +257,18 @@ def undecided() -> Recommendation:
     return replace(parallel_calls(), trial=trial, accepted=False)
 
 
+def test_a_change_that_is_as_fast_for_less_cpu_says_so() -> None:
+    trial = Trial(
+        state=TrialState.LESS_CPU, speedup=1.0, low=0.99, high=1.01, pairs=3, reason="as fast as before",
+        baseline_cpu_s=0.003, candidate_cpu_s=0.002, cpu_ratio=1.5, cpu_low=1.4, cpu_high=1.6,
+    )  # fmt: skip
+
+    (text,) = make_sheet(replace(input_bound(), recommendations=(replace(parallel_calls(), trial=trial),))).advice
+
+    assert text.outcome == "less CPU"
+    assert "as fast as before; it takes less CPU: 3.0 ms → 2.0 ms an element" in text.trial
+
+
 @pytest.mark.parametrize(
     ("facts", "trial", "costs"),
     [
