@@ -22,6 +22,8 @@ from pipeprof.rules.cache_weight import is_served_by_cache
 from pipeprof.rules.cost import explained_share, is_input_bound
 from pipeprof.rules.needs import Need
 
+_LEAST_OWN_WORK = 0.02  # of a step, by the loop itself
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostSaturatedParameters(Parameters):
@@ -95,11 +97,11 @@ class HostSaturated(Rule[HostSaturatedParameters]):
 
     def _report_run(self, analysis: Analysis, train: PipelineView, view: StageView, bound: Bound, cost: float) -> Finding:
         used, cores = used_cores(analysis, train) or 0.0, granted_cores(analysis)
-        outlook = _look_ahead(analysis)
+        outlook = _look_ahead(analysis) if _has_own_work(train) else None
         return self.report(
             f"{units.significant(used)} of {cores:g} cores are in use, most of them by {name_stage(view)}, and no other split "
             f"of them gives much more than the {units.rate(1 / (train.step_s or 1.0), ' steps/s')} of this run. "
-            f"{say_wait(analysis)}. {_describe_need(outlook, cores)}",
+            f"{say_wait(analysis)}. {_describe_need(train, outlook, cores)}",
             severity=grade(cost),
             confidence=weakest(Confidence.MEDIUM, analysis.verdict.confidence),
             pipeline=train,
@@ -126,7 +128,17 @@ def _look_ahead(analysis: Analysis) -> Outlook | None:
         return None
 
 
-def _describe_need(outlook: Outlook | None, cores: float) -> str:
+def _has_own_work(train: PipelineView) -> bool:
+    """Tell whether the loop does anything but read: without that there is no rate that an input could keep up with."""
+    return (train.gap_s or 0.0) >= _LEAST_OWN_WORK * (train.step_s or 0.0)
+
+
+def _describe_need(train: PipelineView, outlook: Outlook | None, cores: float) -> str:
+    if not _has_own_work(train):
+        return (
+            "The loop does next to nothing but read, so no rate would be enough: do less for each element, or run the input "
+            f"elsewhere, where each tf.data service worker with {cores:g} cores adds about as much again."
+        )
     workers = outlook.workers_needed if outlook is not None else None
     if workers is None:
         return "Do less for each element, or give the input more cores."

@@ -36,6 +36,18 @@ def test_a_pipeline_that_fills_the_cores_as_well_as_can_be_fires_at_the_largest_
     )
 
 
+def test_a_loop_that_only_reads_has_no_rate_to_keep_up_with() -> None:
+    only_reads = scene(gap_s=0.0004, bins=((200, 8.0, 7.9), (200, 8.0, 7.9), (200, 8.0, 7.9)))
+
+    (finding,) = check(only_reads)
+
+    assert finding.message.endswith(
+        "The loop does next to nothing but read, so no rate would be enough: do less for each element, or run the input "
+        "elsewhere, where each tf.data service worker with 4 cores adds about as much again."
+    )
+    assert {item.name: item.value for item in finding.evidence}["workers_needed"] is None
+
+
 def test_it_leads_to_other_machines_by_hand() -> None:
     given = scene()
 
