@@ -25,13 +25,14 @@ _UNARY = frozenset(
 )  # fmt: skip
 _BROADCASTING = frozenset(
     {
-        "Add", "AddV2", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "ClipByValue", "Div", "DivNoNan", "Equal",
+        "Add", "AddV2", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "DivNoNan", "Equal",
         "FloorDiv", "FloorMod", "Greater", "GreaterEqual", "LeftShift", "Less", "LessEqual", "LogicalAnd",
         "LogicalOr", "Maximum", "Minimum", "Mod", "Mul", "MulNoNan", "NotEqual", "Pow", "RealDiv", "RightShift",
         "SelectV2", "SquaredDifference", "Sub", "TruncateDiv", "TruncateMod", "Xdivy", "Xlog1py", "Xlogy",
     }
 )  # fmt: skip
 _REDUCTIONS = frozenset({"All", "Any", "EuclideanNorm", "Max", "Mean", "Min", "Prod", "Sum"})
+_WITHOUT_EFFECT = frozenset({"NoOp"})  # of the ops that give nothing
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _MAX_DEPTH = 8
 
@@ -40,14 +41,26 @@ def why_not_elementwise(graph: Any) -> str:  # Any: a FuncGraph
     """Return why a function cannot be proven to work on a batch, "" where it can."""
     captured = {id(inner) for _, inner in getattr(graph, "captures", ())}
     arguments = [tensor for tensor in graph.inputs if id(tensor) not in captured]
-    return _follow(graph, [tensor.name for tensor in arguments], 0)
+    return _effect(graph, 0) or _follow(graph, [tensor.name for tensor in arguments], 0)
+
+
+def _effect(graph: Any, depth: int) -> str:
+    """Return which op is there for what it does, "" where none is: a batch would have it once, and not for each element."""
+    for operation in graph.get_operations():
+        inner = called_graph(operation) if operation.type in _CALLS and depth < _MAX_DEPTH else None
+        if inner is not None:
+            reason = _effect(inner, depth + 1)
+            if reason:
+                return reason
+        elif not operation.outputs and operation.type not in _WITHOUT_EFFECT:
+            return f"{operation.type} is done for each element, and would be for each batch"
+    return ""
 
 
 def _follow(graph: Any, arguments: Sequence[str], depth: int) -> str:
     batched = set(arguments)
     for operation in graph.get_operations():
-        mine = [tensor for tensor in operation.inputs if tensor.name in batched]
-        if not mine or not operation.outputs:
+        if not any(tensor.name in batched for tensor in operation.inputs) or not operation.outputs:
             continue
         reason = _judge(operation, batched, depth)
         if reason:
@@ -119,6 +132,11 @@ def _negative_axes(operation: Any, position: int) -> bool:
     return axes is not None and axes.size > 0 and bool((axes < 0).all())
 
 
+def _clips(operation: Any, batched: set[str]) -> bool:
+    """Rule of ClipByValue, whose limits are of the element's shape or scalars: only those stay right for a batch."""
+    return _only(operation, batched, 0) and all(tensor.shape.rank == 0 for tensor in operation.inputs[1:])
+
+
 def _joins_at_the_end(operation: Any, batched: set[str]) -> bool:
     """Rule of ConcatV2: all parts depend on the element and meet along an axis counted from the end."""
     parts = operation.inputs[:-1]
@@ -166,12 +184,15 @@ def _has_inner_axis(operation: Any, batched: set[str]) -> bool:
 
 
 def _parses_dense(operation: Any, batched: set[str]) -> bool:
-    """Rule of ParseExampleV2: of one record, where many would do as well, into dense features whose shapes are all known."""
+    """Rule of ParseExampleV2: of one record, where many would do as well, into dense features whose shapes are all known.
+
+    A record that has a name would need as many names in a batch.
+    """
     from tensorflow.python.framework.tensor_shape import TensorShape
 
     is_dense = operation.get_attr("num_sparse") == 0 and not operation.get_attr("ragged_value_types")
     shapes = operation.get_attr("dense_shapes")
-    takes_one = operation.inputs[0].shape.rank == 0
+    takes_one = operation.inputs[0].shape.rank == 0 and operation.inputs[1].shape.num_elements() == 0
     return (
         takes_one
         and _only(operation, batched, 0)
@@ -188,6 +209,7 @@ def _reads_fields(operation: Any, batched: set[str]) -> bool:
 _SPECIAL: Mapping[str, Callable[[Any, set[str]], bool]] = {
     "ArgMax": _axis_input,
     "ArgMin": _axis_input,
+    "ClipByValue": _clips,
     "ConcatV2": _joins_at_the_end,
     "Cumprod": _axis_input,
     "Cumsum": _axis_input,

@@ -113,7 +113,31 @@ def _python(image, _label):
     return tf.ensure_shape(tf.numpy_function(lambda value: value, [image], tf.uint8), [6, 5, 3])
 
 
+def _print(image, _label):
+    tf.print("a picture")
+    return image
+
+
+@tf.function
+def _tell():
+    tf.print("a picture")
+    return 1
+
+
+def _print_within(image, _label):
+    _tell()
+    return image
+
+
+def _clip(image, _label):
+    limits = tf.constant([0.0, 1.0, 2.0])
+    return tf.raw_ops.ClipByValue(t=tf.cast(image[..., 0, :], tf.float32), clip_value_min=-limits, clip_value_max=limits)
+
+
 _REFUSED = {
+    "print": (_print, "PrintV2 is done for each element"),
+    "print within": (_print_within, "PrintV2 is done for each element"),
+    "limits of a shape": (_clip, "ClipByValue is not known"),
     "reduction": (lambda image, _: tf.reduce_mean(tf.cast(image, tf.float32)), "Mean is not known"),
     "first row": (lambda image, _: image[0], "StridedSlice is not known"),
     "standardisation by hand": (_standardise, "Mean is not known"),
