@@ -25,10 +25,10 @@ from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
-from pipeprof.model.profile import Change, ElementsState, PipelineRecord, Profile, WrittenStage
+from pipeprof.model.profile import CallSite, Change, ElementsState, PipelineRecord, Profile, WrittenStage
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
-_PAIRS = frozenset({"skip_earlier", "shuffle_earlier"})
+_PAIRS = frozenset({"skip_earlier", "shuffle_earlier", "vectorize", "parse_batch"})
 _INFINITE = -1  # cardinality
 _AGAIN = "run the script again with pipeprof run, then apply that run"
 
@@ -162,11 +162,18 @@ def _trees(item: Recommendation, analysis: Analysis) -> Iterator[tuple[PlannedSt
     if item.change.kind in ONE_FOR_ALL:
         yield _tree(own.record, own.record.output)
         return
-    stage = own.stage(_made_at(item, own)).stage
+    made_at = _made_at(item, own)
+    stage, first = own.stage(made_at).stage, _first_of_pair(item, own, made_at)
     for view in analysis.pipelines:
         for stage_id in stages_of_call(view, stage.call_site):
-            if view.stage(stage_id).stage.op == stage.op:
+            if view.stage(stage_id).stage.op == stage.op and _first_of_pair(item, view, stage_id) == first:
                 yield _tree(view.record, stage_id)
+
+
+def _first_of_pair(item: Recommendation, view: PipelineView, stage_id: str) -> CallSite | None:
+    """Return where the first of two stages that change places was made: behind another, the second is not what was proven."""
+    pair = neighbours(view, stage_id) if item.change.kind in _PAIRS else None
+    return None if pair is None else pair[0].stage.call_site
 
 
 def _made_at(item: Recommendation, view: PipelineView) -> str:

@@ -21,7 +21,7 @@ def exchange_with_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     first = dataset._input_dataset
     if type(first).__name__ not in MAPS or not first._preserve_cardinality:
         raise TrialError("it does not stand directly behind a map that gives one element for each")
-    _refuse_changed(first)
+    refuse_changed(first)
     moved = _on(dataset, first._input_dataset)
     dataset._variant_tensor_attr = map_variant(first, moved, first._map_func.function, dataset._flat_structure)
 
@@ -42,7 +42,8 @@ def exchange_with_cache(dataset: Any, _params: Mapping[str, Any]) -> None:
     dataset._pipeprof_cache = cached
 
 
-def _refuse_changed(first: Any) -> None:
+def refuse_changed(first: Any) -> None:
+    """Refuse the first of two stages where more than the stage was made in its place."""
     if any(hasattr(first, name) for name in _CHANGED):
         raise TrialError("another change stands between the two stages")
 

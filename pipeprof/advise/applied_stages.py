@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any  # TensorFlow's datasets carry no types
 
-from pipeprof.advise import graph as graphs
+from pipeprof.advise.applied_batches import batch_before_map, batch_before_parser
 from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map
-from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, threadpool
+from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, threadpool, traced_library
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
 from pipeprof.advise.changes.pipeline_options import serialized_option
 from pipeprof.advise.function_split import Parts, split_function
@@ -139,20 +139,11 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
 
 def _cut(function: Any) -> Parts:
     """Cut a traced function in two, and let TensorFlow know the parts."""
-    from tensorflow.core.framework import graph_pb2
     from tensorflow.python.eager import context
 
     known = context.context()
-    graph = graph_pb2.GraphDef()
+    graph = traced_library(function)
     whole = function.function_def
-    waiting, seen = [whole], {str(whole.signature.name)}
-    while waiting:
-        definition = waiting.pop()
-        graph.library.function.add().CopyFrom(definition)
-        called = {name for node in definition.node_def for name in graphs.function_references(node)} - seen
-        found = [name for name in sorted(called) if known.has_function(name)]
-        seen |= called
-        waiting += [known.get_function_def(name) for name in found]
     arguments = len(whole.signature.input_arg) - len(function.captured_inputs)
     parts = split_function(graph, whole.signature.name, arguments, at_draws=True)
     for item in graph.library.function:
@@ -180,6 +171,8 @@ MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "skip_earlier": exchange_with_map,
     "shuffle_earlier": exchange_with_map,
     "move_cache": exchange_with_cache,
+    "vectorize": batch_before_map,
+    "parse_batch": batch_before_parser,
     "bucket": _bucket,
     "cache": _cache,
     "prefetch": _prefetch,

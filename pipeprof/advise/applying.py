@@ -25,7 +25,6 @@ from pipeprof.model.profile import RunInfo
 
 _BY_SOURCE = "pipeprof fix changes the source instead"
 _NOT_HERE = {
-    **dict.fromkeys(("vectorize", "parse_batch"), f"it would trace your function a second time; {_BY_SOURCE}"),
     "cast_later": "the stages between would have to be made anew; the report holds a sketch for the source",
     "repeat_once": "your loop would never end; the report holds a sketch for the source",
     "fuse_decode_crop": "a file that is no JPEG would end the program; the report holds a sketch for the source",

@@ -82,3 +82,21 @@ def test_a_random_map_is_split_and_every_seeded_number_stays(tmp_path):
     refused = run(*pipeprof, "fix", first.name, cwd=tmp_path)
     assert refused.returncode == 2
     assert "It sets seeds, and each part would draw other numbers" in refused.stderr
+
+
+def test_a_map_is_called_for_whole_batches_and_its_python_runs_once_as_before(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.with_name("scalar_map.py").read_text())
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    native = run(sys.executable, script, cwd=tmp_path)
+    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
+    (first,) = (tmp_path / "reports").iterdir()
+    confirm(first / "profile.json", "vectorize")
+
+    applied = run(*pipeprof, "run", "--no-html", "--no-trials", "--apply", first.name, "train.py", cwd=tmp_path)
+
+    assert native.stdout.startswith("traced 1\n0 ")
+    assert native.stdout.count("\n") == 3
+    assert f"pipeprof: applied from {first.name}: Batch before map(scale)" in applied.stderr
+    assert "not applied" not in applied.stderr
+    assert (applied.stdout, applied.returncode) == (native.stdout, 0)

@@ -12,7 +12,9 @@ from pipeprof import planning
 from pipeprof.capture.host_facts import host_facts
 from pipeprof.cli.main import main
 from pipeprof.errors import UserError
+from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.plan import PlannedStage
 from pipeprof.model.profile import Change, ElementsState, Profile, TrialState
 from pipeprof.store import find_run
 from tests.support.builders import Scene, stage
@@ -133,6 +135,8 @@ def test_a_run_that_does_not_exist_is_one_line_and_nothing_is_written(
         ("skip_earlier", ("map", "skip"), "s2", "s2"),
         ("shuffle_earlier", ("map", "shuffle"), "s2", "s2"),
         ("move_cache", ("cache", "take"), "s1", "s2"),
+        ("vectorize", ("map", "batch"), "s1", "s2"),
+        ("parse_batch", ("map", "batch"), "s1", "s2"),
         ("cache", ("map", "batch"), "s1", "s1"),
     ],
 )
@@ -145,3 +149,26 @@ def test_of_two_stages_that_change_places_the_change_is_made_at_the_second(
     )
 
     assert planning._made_at(item, view) == made_at
+
+
+def test_a_batch_behind_another_map_is_not_what_the_change_was_proven_for() -> None:
+    chain = (stage("range"), stage("map"), stage("batch"))
+    (own,) = Scene(stages=chain).analysis().pipelines
+    (twin,) = Scene(stages=chain).analysis().pipelines
+    (other,) = Scene(stages=(chain[0], replace(chain[1], line=40), chain[2])).analysis().pipelines
+    item = Recommendation(
+        id="c",
+        findings=("PP601",),
+        change=Change(kind="vectorize"),
+        title="Batch it first",
+        safety=Safety.SAFE,
+        pipeline_id=own.record.id,
+        stage_id="s1",
+    )
+    analysis = Scene(stages=chain).analysis()
+
+    def trees(*views: PipelineView) -> list[tuple[PlannedStage, ...]]:
+        return list(planning._trees(item, replace(analysis, pipelines=views)))
+
+    assert [len(tree) for tree in trees(own, twin)] == [3, 3]
+    assert trees(own, other) == trees(own)

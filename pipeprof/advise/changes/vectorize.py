@@ -7,7 +7,7 @@ batch. Anything else is refused with the reason; nothing is swapped blindly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any  # TensorFlow's datasets and graphs carry no types
 
@@ -65,7 +65,7 @@ class Vectorize:
         """
         graph = replayable.copy_graph()
         site = _find_site(replayable, graph, find_node(graph, node_names, stage_id))
-        _refuse_function(graph, site, parses=self.parses)
+        refuse_function(_ops_of(graph, site), site.python_map._map_func.function.graph, parses=self.parses)
         few = _few_records(replayable, site)
         if not _compare_on_elements(few, site) and not _compare_on_elements(replayable, site):
             raise TrialError("there is no element to compare the function on")
@@ -117,8 +117,22 @@ def _find_site(replayable: Replayable, graph: Any, node: Any) -> _Site:
     return _Site(node, readers[0], graphs.node_name(node.input[0]), python_map, size, drop)
 
 
-def _refuse_function(graph: Any, site: _Site, *, parses: bool) -> None:
-    ops = {node.op for function in graphs.reachable_functions(graph, [site.map_node]).values() for node in function.node_def}
+def _ops_of(graph: Any, site: _Site) -> set[str]:
+    """Return the types of the ops that the function runs."""
+    return {node.op for function in graphs.reachable_functions(graph, [site.map_node]).values() for node in function.node_def}
+
+
+def refuse_function(ops: Set[str], function: Any, *, parses: bool) -> None:
+    """Refuse a function that is not proven to give, of a batch, the batch of its results.
+
+    Args:
+        ops: the types of the ops that it runs, in what it calls too.
+        function: its traced graph.
+        parses: whether it may parse records.
+
+    Raises:
+        TrialError: with the reason.
+    """
     if any(is_random(op) for op in ops):
         raise TrialError("the function draws random numbers: a batch would share one draw")
     if ops & PYTHON_OPS:
@@ -128,7 +142,7 @@ def _refuse_function(graph: Any, site: _Site, *, parses: bool) -> None:
         raise TrialError(
             "the function parses one record at a time; tf.io.parse_example behind the batch parses them together (parse_batch)"
         )
-    reason = why_not_elementwise(site.python_map._map_func.function.graph)
+    reason = why_not_elementwise(function)
     if reason:
         raise TrialError(f"not proven to work on a batch ({reason}); it may need tf.vectorized_map")
 
