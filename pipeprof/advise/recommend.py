@@ -14,6 +14,8 @@ from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.sketches import sketch_of
+from pipeprof.analysis.memory_bounds import most_bytes, saved_bytes
+from pipeprof.analysis.place import Place
 from pipeprof.analysis.prediction import predict
 from pipeprof.analysis.significance import NO_DIFFERENCE_BAND
 from pipeprof.model.analysis import Analysis, PipelineView
@@ -142,7 +144,7 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
     change = _as_measured(change, recommendation_id(change, view.record.id, stage.id), analysis.profile.trials)
     kind = find_change(change.kind)
     safety, caution = kind.safety(view, stage.id, change.params)
-    memory = kind.memory_bytes(view, stage.id, change.params)
+    place = Place(analysis=analysis, view=view, stage=stage, change=change)
     return Recommendation(
         id=recommendation_id(change, view.record.id, stage.id),
         findings=(finding.code,),
@@ -154,7 +156,9 @@ def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None
         pipeline_id=view.record.id,
         stage_id=stage.id,
         predicted=predict(analysis, view, stage.id, change),
-        memory_bytes=memory,
+        memory_bytes=kind.memory_bytes(view, stage.id, change.params),
+        memory_most_bytes=most_bytes(place),
+        memory_saved_bytes=saved_bytes(place),
         trial=Trial(state=TrialState.NOT_TRIED, reason="trials were not run"),
         sketch=sketch_of(change.kind, finding, view) if change.kind in SKETCHED else "",
     )

@@ -274,8 +274,8 @@ class Search:
         self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
         try:
             if item.change.kind == BUCKET:
-                item = replace(item, change=with_buckets(item, bench.view, bench.current, bench.names))
-                record = replace(record, change=item.change)
+                item = with_buckets(item, analysis, bench.view, bench.current, bench.names)
+                record = new_record(item, record.reason, record.on_top_of)
             changed, held = self._rewrite(bench, analysis, item)
             self._progress(f"comparing the elements: {item.title}")
             same = self._compare(bench, changed, item)

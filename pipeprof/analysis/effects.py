@@ -6,6 +6,7 @@ model's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from pipeprof.analysis.effects_of_order import (
     skip_earlier,
 )
 from pipeprof.analysis.element_size import element_bytes
+from pipeprof.analysis.memory_bounds import tuned_bytes
 from pipeprof.analysis.place import Place
 from pipeprof.analysis.stage_graph import consumer_of, downstream, elements_per_step, upstream
 from pipeprof.analysis.step_model import Effect, stage_busy_s
@@ -37,6 +39,8 @@ _DISPATCH_S = (4e-6, 20e-6)  # one call of a map's function, without its ops
 _OP_S = (0.5e-6, 4e-6)  # one cheap op within it
 _POOL_S = (0.0, 15e-6)  # one call more in a pool than in the thread that asks
 _CACHE_READ_S = (0.3e-6, 3e-6)  # one element out of a memory cache: its tensors are shared, not copied, whatever their size
+_STORE_S, _MOST_STORE_S = 6e-6, 100e-6  # one element into a memory cache: 1-6 us were seen of 8 B, 80-100 us of 150 kB,
+_STORED_BYTES_PER_S = 1.5e9  # and less again beyond that: memory for large elements is new for each, cache or not
 _BYTES_PER_S = (1e9, 8e9)  # of a cheap op on a batch
 _SLOWEST_BYTES_PER_S = 1e7  # of any elementwise op (lgamma: 100 ns a number)
 _DECODE = "DecodeJpeg"
@@ -49,6 +53,8 @@ _AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it doe
 _SET_UP_AGAIN = (0.0, 0.15)  # of making an iterator: what a repeat does at the start of each pass
 _LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
 _SEEN_HELD = 0.9  # of the time in which the lock was seen held, what is surely so
+
+_STEP_OF_BYTES = "how much of the step follows the length of a batch was not measured: from none of it to all, in proportion"
 
 
 def parallel_calls(place: Place) -> Effect:
@@ -95,7 +101,8 @@ def cache(place: Place) -> Effect:
     """From the second epoch on nothing above the cache runs; its elements are read, not copied."""
     above = {item.id: stage_busy_s(item) for item in upstream(place.view, place.stage.id)}
     reader = consumer_of(place.view, place.stage.id)
-    return _kept_for_later(place, above, dict.fromkeys(above, 0.0), 0 if reader is None else reader.segment)
+    spared = dict.fromkeys(above, 0.0)
+    return _kept_for_later(place, above, spared, 0 if reader is None else reader.segment, element_bytes(place.stage))
 
 
 def split_map(place: Place) -> Effect:
@@ -103,9 +110,10 @@ def split_map(place: Place) -> Effect:
     share = share_before_draws(place.stage)
     above = {item.id: stage_busy_s(item) for item in upstream(place.view, place.stage.id)}
     saved = {**above, place.stage.id: stage_busy_s(place.stage) * share}
-    return _kept_for_later(
-        place, saved, {**dict.fromkeys(above, 0.0), place.stage.id: place.busy_s * (1 - share)}, place.stage.segment
-    )
+    written = place.stage.written
+    size = None if written is None or written.function is None else written.function.drawn_from_bytes
+    left: dict[str, Readings | float] = {**dict.fromkeys(above, 0.0), place.stage.id: place.busy_s * (1 - share)}
+    return _kept_for_later(place, saved, left, place.stage.segment, size)
 
 
 def fuse_decode_crop(place: Place) -> Effect:
@@ -132,6 +140,37 @@ def cast_later(place: Place) -> Effect:
     return Effect(busy_s=busy)
 
 
+def bucket(place: Place) -> Effect | None:
+    """Less of a batch is padding: what copies it, works on it behind the batch, and the step itself, as far as it follows that.
+
+    None where the padding was not measured yet, or is no less in buckets.
+    """
+    now, then = (place.change.params.get(name) for name in ("padding_now", "padding_then"))
+    if not isinstance(now, float) or not isinstance(then, float) or not 0 <= then < now < 1:
+        return None
+    fewer = 1 - (1 - now) / (1 - then)  # of the bytes of a batch
+    stages = [place.stage, *downstream(place.view, place.stage.id)]
+    saved = fewer * doubt.between("work that follows the bytes of a batch", 0.0, 1.0)
+    busy: dict[str, Readings | float] = {item.id: stage_busy_s(item) * (1 - saved) for item in stages}
+    spent, whole = sum(map(stage_busy_s, stages)), place.view.busy_s_per_step or 0.0
+    return Effect(
+        busy_s=busy,
+        cpu_kept=1 - saved * (spent / whole if whole > 0 else 0.0),
+        consumer_kept=1 - fewer * doubt.between("step that follows the bytes of a batch", 0.0, 1.0),
+        unmeasured=_STEP_OF_BYTES,
+    )
+
+
+def limit_memory(place: Place) -> Effect | None:
+    """Nothing is made faster; where the buffers held more than they may now, the last one is smaller by as much."""
+    budget, held = place.number("ram_budget"), tuned_bytes(place.view)
+    if budget <= 0:
+        return None
+    last = place.view.stages[-1].executed if place.view.stages else ()
+    most = max((node.buffered_elements_max or 0.0 for node in last), default=0.0)
+    return Effect() if held <= budget else Effect(buffer=max(1, math.floor(most * budget / held)))
+
+
 def repeat_once(place: Place) -> Effect:
     """Of the iterators one is left; what its stages still set up at an epoch's start is a small part of making one."""
     steps = place.analysis.steps
@@ -140,8 +179,15 @@ def repeat_once(place: Place) -> Effect:
     return Effect(iterators_s=(1 - doubt.between("iterators within one", *_SET_UP_AGAIN)) * usual_s * edges)
 
 
-def _kept_for_later(place: Place, saved_s: Mapping[str, float], busy_s: Mapping[str, Readings | float], segment: int) -> Effect:
-    """Return what a cache gives that spares these seconds of a step, and is read by a segment."""
+def _store_s(size: float | None) -> float:
+    """Return the seconds for storing one element of so many bytes, at most: fresh memory for each, and a longer way."""
+    return _MOST_STORE_S if size is None else min(_MOST_STORE_S, _STORE_S + size / _STORED_BYTES_PER_S)
+
+
+def _kept_for_later(
+    place: Place, saved_s: Mapping[str, float], busy_s: Mapping[str, Readings | float], segment: int, size: float | None
+) -> Effect:
+    """Return what a cache of elements of this size gives that spares these seconds of a step, and is read by a segment."""
     spared = sum(saved_s.values())
     whole = place.view.busy_s_per_step or spared
     reads = (elements_per_step(place.view, place.stage) or 0.0) * doubt.between("an element out of a cache", *_CACHE_READ_S)
@@ -153,6 +199,7 @@ def _kept_for_later(place: Place, saved_s: Mapping[str, float], busy_s: Mapping[
         handing_kept=kept,
         rest_kept=max(kept, _HAND_OVER_LEFT),
         start_kept=_START_LEFT,
+        fill_s=(elements_per_step(place.view, place.stage) or 0.0) * doubt.between("storing an element", 0.0, _store_s(size)),
     )
 
 
@@ -204,7 +251,7 @@ def move_cache(place: Place) -> Effect:
     return cache(place) if taken is not None and taken.stage.op == "take" else Effect()
 
 
-EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
+EFFECTS: Mapping[str, Callable[[Place], Effect | None]] = MappingProxyType(
     {
         "parallel_calls": parallel_calls,
         "parallel_inside": parallel_inside,
@@ -216,6 +263,8 @@ EFFECTS: Mapping[str, Callable[[Place], Effect]] = MappingProxyType(
         "split_map": split_map,
         "fuse_decode_crop": fuse_decode_crop,
         "cast_later": cast_later,
+        "bucket": bucket,
+        "limit_memory": limit_memory,
         "vectorize": vectorize,
         "parse_batch": vectorize,
         "filter_earlier": filter_earlier,

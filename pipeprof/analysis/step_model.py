@@ -52,6 +52,9 @@ class Effect:
     no_fill: frozenset[str] = frozenset()  # stages that no longer work to fill a shuffle's buffer
     buffer: int | None = None  # elements between the pipeline and the consumer, where that changes
     iterators_s: Readings | float = 0.0  # of a step: iterators that are no longer made; all else stays as it was
+    consumer_kept: Readings | float = 1.0  # share of the consumer's own time that stays
+    fill_s: Readings | float = 0.0  # of a step of the first epoch: storing what later epochs take from there
+    unmeasured: str = ""  # what the readings leave open since it was not measured, as a sentence without a full stop
 
 
 NO_CHANGE = Effect()
@@ -108,7 +111,7 @@ class StepModel:
         kept, others = doubt.between("rest stays", 0.0, 1.0), 1 + more * measured.others.rest_share
         steady = (was.steady_s, now.steady_s, then.steady_s)
         before, after = _carry(measured.steady_s, steady, others, kept, effect, then.slack_s)
-        floor = np.minimum(measured.idle_gap_s + np.minimum(more, 0.0) * measured.others.gap_s, before)
+        floor = np.minimum(measured.idle_gap_s + np.minimum(more, 0.0) * measured.others.gap_s, before) * effect.consumer_kept
         first = measured.first_s + more * (measured.first_s - measured.first_least_s)
         scale = first / max(measured.first_s, _TINY_S)
         then_boundary = then.boundary_s / np.maximum(now.boundary_s, _TINY_S) * was.boundary_s
@@ -123,7 +126,7 @@ class StepModel:
         whole = before + creation + first_before * scale
         changed = (np.maximum(after, floor) + creation + first_after * scale - effect.iterators_s).clip(min=_TINY_S)
         ratio = whole / changed
-        most = whole / np.maximum(floor, _TINY_S)  # nothing makes the consumer's own work shorter
+        most = whole / np.maximum(floor, _TINY_S)  # nothing else makes the consumer's own work shorter
         return np.asarray(np.minimum(ratio * _left_out(ratio), np.maximum(most, ratio)) * noise, dtype=np.float64)
 
     def _model(self, effect: Effect, more: Readings) -> Loop:
@@ -206,9 +209,9 @@ class StepModel:
             own = own + (seconds if is_consumers else 0.0)
         made = np.maximum(self._slowest(segments), self._zero(effect.serial_s))
         own = own + consumer.hand_over_s
-        roof = (consumer.cpu_s + cpu_s) / self.cores
+        roof = (consumer.cpu_s * effect.consumer_kept + cpu_s) / self.cores
         idle, stretched = consumer.idle_gap_s + more * consumer.others.gap_s, consumer.gap_s - consumer.idle_gap_s
-        idle = np.maximum(idle, consumer.cpu_s * 0.0)
+        idle, stretched = np.maximum(idle, 0.0) * effect.consumer_kept, stretched * effect.consumer_kept
         gap, now = idle + stretched, consumer.load_now
         step = np.maximum(np.maximum(gap + own, made), roof)
         for _ in range(_ROUNDS):

@@ -133,6 +133,7 @@ def read_options(dataset: Any) -> dict[str, Any]:
     return {
         "threadpool_size": options.threading.private_threadpool_size,
         "autotune": options.autotune.enabled,
+        "ram_budget": options.autotune.ram_budget,
         "deterministic": options.deterministic,
     }
 

@@ -147,7 +147,7 @@ class ProfileMaker:
             counters=source if traced else entry.counters_note,
             windows="" if traced else source,
             levels=() if traced else entry.levels.freeze(entry.counters.ids()),
-            autotune=Autotune(enabled=False) if tree.options.get("autotune") is False else entry.autotune,
+            autotune=_autotune_off(tree.options) if tree.options.get("autotune") is False else entry.autotune,
             iterators=entry.iterators,
             threadpool_size=tree.options.get("threadpool_size"),
             deterministic=tree.options.get("deterministic"),
@@ -200,6 +200,12 @@ def _main_loop(entries: Sequence[PipelineEntry], loops: Mapping[str, Loop]) -> P
     longest = max((loops[entry.id].wall_s for entry in training), default=0.0)
     together = [entry for entry in training if loops[entry.id].wall_s >= _AS_LONG * longest]
     return max(together, key=lambda entry: loops[entry.id].wait_s, default=None)
+
+
+def _autotune_off(options: Mapping[str, object]) -> Autotune:
+    """Return that AUTOTUNE was off, and the budget that it would have."""
+    budget = options.get("ram_budget")
+    return Autotune(enabled=False, ram_budget_bytes=float(budget) if isinstance(budget, int) and budget > 0 else None)
 
 
 def _scaled(traced: tuple[ExecutedStage, ...], loop: Loop) -> tuple[ExecutedStage, ...]:

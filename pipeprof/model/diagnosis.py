@@ -365,11 +365,14 @@ class RuleOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """What a change is expected to give, as a ratio of step times."""
+    """What a change is expected to give, as a ratio of step times; where its cost comes first, that of later epochs."""
 
     speedup: float
     low: float
     high: float
+    basis: str = ""  # what was not measured, and so is as wide in the interval as it can be
+    break_even_epochs: float | None = None  # epochs after which its cost is earned back; None: no cost comes first, or never
+    break_even_high: float | None = None  # high end of these; None beside them: perhaps never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -444,8 +447,10 @@ class Recommendation:
     pipeline_id: str | None = None
     stage_id: str | None = None
     predicted: Prediction | None = None
-    memory_bytes: int | None = None
-    break_even_epochs: float | None = None
+    memory_bytes: int | None = None  # that it surely holds
+    memory_most_bytes: int | None = None  # what it can hold at most where TensorFlow chooses how much; an upper bound
+    memory_saved_bytes: int | None = None  # that it gives back of what AUTOTUNE's buffers held; None where that is no aim of it
+    break_even_epochs: float | None = None  # as its trial showed
     trial: Trial = field(default_factory=lambda: Trial(state=TrialState.NOT_TRIED))
     diff: str | None = None
     diff_reason: str = ""  # why there is no diff

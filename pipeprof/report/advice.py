@@ -6,16 +6,17 @@ showed: it says that the input keeps up, only a re-run says that training is fas
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeprof import units
-from pipeprof.model.diagnosis import Evidence, Finding, Recommendation, Relation, Safety, Severity, Trial
+from pipeprof.model.diagnosis import Evidence, Finding, Prediction, Recommendation, Relation, Safety, Severity, Trial
 from pipeprof.model.profile import ElementsState, TrialState
 from pipeprof.report.stages import Sites
-from pipeprof.report.text import counted, harmless, list_words, one_line
+from pipeprof.report.text import counted, harmless, list_words, one_line, ordinal
 
 _SEVERITIES = {Severity.HIGH: 0, Severity.MEDIUM: 1, Severity.LOW: 2, Severity.INFO: 3}
 _RATIO_UNITS = {"\N{MULTIPLICATION SIGN}", "x", "ratio", "speedup"}
@@ -23,6 +24,8 @@ _CODE_LINES = 12
 _NOTICEABLE_S = 0.05
 _NOTICEABLE_BYTES = 1_000_000
 _FROM_CACHE = 0.01  # of what was read may come from storage
+_MUCH_MORE = 2  # times what a change surely holds, from which on the most that it can hold is said too
+_SOONEST = 2  # epoch that can earn back what the first one paid
 _SAME_CPU = 1.1  # below it, a ratio of CPU seconds is no difference
 _BYTE_UNITS = {"bytes", "byte", "B"}
 _SAFETY = {
@@ -258,7 +261,25 @@ def _standing(item: Recommendation) -> str:
 def _predicted(item: Recommendation) -> str:
     if item.predicted is None:
         return "no prediction"
-    return f"{units.ratio(item.predicted.speedup)} ({units.ratio_interval(item.predicted.low, item.predicted.high)})"
+    foreseen = item.predicted
+    numbers = f"{units.ratio(foreseen.speedup)} ({units.ratio_interval(foreseen.low, foreseen.high)})"
+    return "; ".join(part for part in (numbers, _pays(foreseen), one_line(foreseen.basis)) if part)
+
+
+def _pays(foreseen: Prediction) -> str:
+    """Return from which epoch on a change has earned back what it costs first, empty where it costs nothing first."""
+    if foreseen.break_even_epochs is None:
+        return ""
+    likely = _epoch(foreseen.break_even_epochs)
+    if foreseen.break_even_high is None:
+        return f"pays from the {ordinal(likely)} epoch, if at all"
+    latest = _epoch(foreseen.break_even_high)
+    return f"pays from the {ordinal(likely)} epoch" + (f", at the latest from the {ordinal(latest)}" if latest > likely else "")
+
+
+def _epoch(earned_after: float) -> int:
+    """Return the first epoch at whose end the cost is earned back: the second at the soonest, the first pays it."""
+    return max(_SOONEST, math.ceil(earned_after))
 
 
 def _trial(trial: Trial, titles: Mapping[str, str]) -> str:
@@ -315,10 +336,23 @@ def _elements(trial: Trial) -> str:
     return f"{state}: {trial.elements_compared:,} compared{epochs}{also}{note}"
 
 
+def _memory(item: Recommendation) -> str:
+    """Return what a change holds, and what it can hold at most where that is much more, or gives back."""
+    sure, most = item.memory_bytes or 0, item.memory_most_bytes
+    if item.memory_saved_bytes is not None and most is not None:
+        held = f"{units.byte_count(item.memory_saved_bytes)} less than they held" if item.memory_saved_bytes else ""
+        limit = f"AUTOTUNE's buffers take at most {units.byte_count(most)} then"
+        return f"{limit}, {held or 'and did not hold more'}"
+    needs = f"needs {units.byte_count(sure)} of memory" if sure else ""
+    if most is None or most < _MUCH_MORE * sure or not most:
+        return needs
+    return f"{needs}, at most {units.byte_count(most)}" if needs else f"takes at most {units.byte_count(most)} of memory"
+
+
 def _costs(item: Recommendation) -> str:
     trial = item.trial
     parts = [
-        "" if not item.memory_bytes else f"needs {units.byte_count(item.memory_bytes)} of memory",
+        _memory(item),
         "" if trial.memory_bytes is None else f"took {units.byte_count(trial.memory_bytes)} in the trial",
         "" if item.break_even_epochs is None else f"pays off after {counted(item.break_even_epochs, 'epochs')}",
         _storage(trial),

@@ -17,6 +17,7 @@ from pipeprof import units
 from pipeprof.model.profile import CallSite
 
 _DANGEROUS = {"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"}  # control, format, surrogate, separators, private, unassigned
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}
 _SPACES = re.compile(r"\s+")
 # stands between a number and its unit
@@ -97,6 +98,12 @@ def list_words(words: Sequence[str]) -> str:
 def number_text(value: float) -> str:
     """Return a bare number: a whole one as it is (``7``, ``13,184``), any other with two digits (``1.4``)."""
     return f"{value:,.0f}" if float(value).is_integer() else units.significant(value)
+
+
+def ordinal(number: int) -> str:
+    """Return a number as a place in an order: ``1st``, ``2nd``, ``11th``."""
+    is_teen = number % 100 in {11, 12, 13}
+    return f"{number:,}{'th' if is_teen else _ENDINGS.get(number % 10, 'th')}"
 
 
 def counted(value: float, unit: str) -> str:

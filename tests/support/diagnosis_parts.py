@@ -221,7 +221,7 @@ def worse_cache() -> Recommendation:
         call_site=site(42, "ds.map(decode)"),
         pipeline_id="p0",
         stage_id="s1",
-        predicted=Prediction(speedup=1.6, low=0.9, high=2.3),
+        predicted=Prediction(speedup=1.6, low=0.9, high=2.3, break_even_epochs=1.1),
         memory_bytes=6_400_000_000,
         break_even_epochs=1.4,
         caution="The cache holds every decoded image for as long as the program runs.",

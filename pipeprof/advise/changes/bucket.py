@@ -19,10 +19,10 @@ from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
 from pipeprof.analysis.element_size import element_bytes
 from pipeprof.analysis.padding import MOST_BUCKETS, choose_boundaries, padding_share
+from pipeprof.analysis.prediction import predict
 from pipeprof.errors import TrialError
-from pipeprof.model.analysis import PipelineView
+from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
-from pipeprof.model.profile import Change
 from pipeprof.units import percent
 
 BUCKET = "bucket"
@@ -136,15 +136,19 @@ def boundaries_of(params: Params) -> tuple[int, ...]:
     return tuple(int(word) for word in said.split())
 
 
-def with_buckets(item: Recommendation, view: PipelineView, replayable: Replayable, node_names: Mapping[str, str]) -> Change:
-    """Return the change of a recommendation with buckets for the rows as they are.
+def with_buckets(
+    item: Recommendation, analysis: Analysis, view: PipelineView, replayable: Replayable, node_names: Mapping[str, str]
+) -> Recommendation:
+    """Return a recommendation with buckets for the rows as they are, and with what these foretell and take.
 
     Raises:
         TrialError: there are none that help.
     """
     stage_id = item.stage_id or ""
     batches = elements_per_epoch(view, view.stage(stage_id))
-    return replace(item.change, params=measure_buckets(replayable, node_names, stage_id, batches))
+    change = replace(item.change, params=measure_buckets(replayable, node_names, stage_id, batches))
+    memory = Bucket().memory_bytes(view, stage_id, change.params)
+    return replace(item, change=change, predicted=predict(analysis, view, stage_id, change), memory_bytes=memory)
 
 
 def measure_buckets(
