@@ -12,7 +12,8 @@ from typing import Any  # TensorFlow's datasets and graphs carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.applied_exchanges import refuse_changed
-from pipeprof.advise.applied_maps import MAPS, map_variant, traced_library
+from pipeprof.advise.applied_functions import library_of, make_known
+from pipeprof.advise.applied_maps import MAPS, map_variant
 from pipeprof.advise.changes.vectorize import refuse_function
 from pipeprof.advise.replayable import first_line
 from pipeprof.capture.elementwise import called_graph
@@ -92,16 +93,12 @@ def _batched(dataset: Any, source: Any) -> Any:
 
 def _without_shapes(function: Any, batches: Any, wanted: Any) -> str:
     """Let TensorFlow know a function of the same ops that takes batches, and return its name."""
-    from tensorflow.python.eager import context
-
-    library = traced_library(function)
+    library = library_of(function)
     for item in library.library.function:
         _forget_shapes(item)
     names = graphs.rename_edited(library, [item.signature.name for item in library.library.function])
     name = names[function.function_def.signature.name]
-    for item in library.library.function:
-        if not context.context().has_function(item.signature.name):
-            context.context().add_function_def(item)
+    make_known(library, names.values())
     whole = next(item for item in library.library.function if item.signature.name == name)
     _refuse_other_shapes(whole, function, batches, wanted)
     return name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any  # TensorFlow's datasets carry no types
 
-from pipeprof.advise import graph as graphs
 from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
@@ -38,25 +37,6 @@ def map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[str
         **threadpool(dataset),
         **shared,
     )
-
-
-def traced_library(function: Any) -> Any:
-    """Return a graph whose library is a traced function and all that it calls."""
-    from tensorflow.core.framework import graph_pb2
-    from tensorflow.python.eager import context
-
-    known = context.context()
-    graph = graph_pb2.GraphDef()
-    whole = function.function_def
-    waiting, seen = [whole], {str(whole.signature.name)}
-    while waiting:
-        definition = waiting.pop()
-        graph.library.function.add().CopyFrom(definition)
-        called = {name for node in definition.node_def for name in graphs.function_references(node)} - seen
-        found = [name for name in sorted(called) if known.has_function(name)]
-        seen |= called
-        waiting += [known.get_function_def(name) for name in found]
-    return graph
 
 
 def threadpool(dataset: Any) -> dict[str, bool]:

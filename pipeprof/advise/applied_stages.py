@@ -14,7 +14,11 @@ from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise.applied_batches import batch_before_map, batch_before_parser
 from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map
-from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, threadpool, traced_library
+from pipeprof.advise.applied_filters import filter_before_map
+from pipeprof.advise.applied_functions import argument_count, library_of, make_known
+from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, threadpool
+from pipeprof.advise.applied_order import refuse_kept_order
+from pipeprof.advise.applied_readers import function_of, interleave, parallel_inside
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
 from pipeprof.advise.changes.pipeline_options import serialized_option
 from pipeprof.advise.function_split import Parts, split_function
@@ -34,7 +38,7 @@ def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
     automatic = ops.convert_to_tensor(-1, dtypes.int64)
     function = dataset._map_func.function
     deterministic = getattr(dataset, "_deterministic", "true")
-    shared = {"f": function, "num_parallel_calls": calls, "deterministic": deterministic, **dataset._common_args}
+    shared = {"f": function_of(dataset), "num_parallel_calls": calls, "deterministic": deterministic, **dataset._common_args}
     name = type(dataset).__name__
     source, captured = dataset._input_dataset._variant_tensor, function.captured_inputs
     if name in MAPS:
@@ -60,6 +64,7 @@ def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
         raise TrialError(f"{name} has no parallel form")
     dataset._variant_tensor_attr = variant
     dataset._pipeprof_calls = calls
+    dataset._pipeprof_order = deterministic
 
 
 def _cache(dataset: Any, _params: Mapping[str, Any]) -> None:
@@ -107,6 +112,12 @@ def _put_option(kind: str, dataset: Any, params: Mapping[str, Any]) -> None:
     )
 
 
+def _nondeterministic(dataset: Any, params: Mapping[str, Any]) -> None:
+    """Let the parallel stages hand on elements as they are ready; options that the program sets later still win."""
+    refuse_kept_order(dataset)
+    _put_option("nondeterministic", dataset, params)
+
+
 def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put the function's fixed part and a cache before the rest of it; a shuffle that was before moves behind the cache."""
     from tensorflow.python.data.ops import cache_op, dataset_ops
@@ -139,16 +150,9 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
 
 def _cut(function: Any) -> Parts:
     """Cut a traced function in two, and let TensorFlow know the parts."""
-    from tensorflow.python.eager import context
-
-    known = context.context()
-    graph = traced_library(function)
-    whole = function.function_def
-    arguments = len(whole.signature.input_arg) - len(function.captured_inputs)
-    parts = split_function(graph, whole.signature.name, arguments, at_draws=True)
-    for item in graph.library.function:
-        if item.signature.name in {parts.first, parts.second}:
-            known.add_function_def(item)
+    graph = library_of(function)
+    parts = split_function(graph, function.function_def.signature.name, argument_count(function), at_draws=True)
+    make_known(graph, (parts.first, parts.second))
     return parts
 
 
@@ -166,10 +170,13 @@ def _shuffle_before(dataset: Any) -> tuple[list[Any], Any | None]:
 
 
 MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
+    "parallel_inside": parallel_inside,
     "parallel_calls": _parallel,
+    "interleave": interleave,
     "split_map": _split_map,
     "skip_earlier": exchange_with_map,
     "shuffle_earlier": exchange_with_map,
+    "filter_earlier": filter_before_map,
     "move_cache": exchange_with_cache,
     "vectorize": batch_before_map,
     "parse_batch": batch_before_parser,
@@ -180,5 +187,6 @@ MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "thread_pool": partial(_put_option, "thread_pool"),
     "limit_memory": partial(_put_option, "limit_memory"),
     "enable_autotune": partial(_put_option, "enable_autotune"),
+    "nondeterministic": _nondeterministic,
 }
 """In the order in which several are made of one stage: first those that make it anew, then those that stand behind it."""

@@ -13,28 +13,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any  # TensorFlow's datasets carry no types
 
+from pipeprof.advise.applied_refusals import BY_SOURCE, is_seed_set, refuse_live_state, refuse_other_size, refuse_seeded
 from pipeprof.advise.applied_stages import MAKERS, READY
-from pipeprof.advise.live_state import live_state
-from pipeprof.advise.neutralise import is_random
 from pipeprof.capture.call_sites import Origin, resolve
 from pipeprof.capture.datasets import sources_first
-from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, site_range
 from pipeprof.model.profile import RunInfo
 
-_BY_SOURCE = "pipeprof fix changes the source instead"
 _NOT_HERE = {
     "cast_later": "the stages between would have to be made anew; the report holds a sketch for the source",
     "repeat_once": "your loop would never end; the report holds a sketch for the source",
     "fuse_decode_crop": "a file that is no JPEG would end the program; the report holds a sketch for the source",
 }
-_KEEPS_PACE = frozenset({"thread_pool", "limit_memory"})  # nothing is made earlier for them than without them
+_KEEPS_PACE = frozenset({"thread_pool", "limit_memory", "nondeterministic", READY})  # nothing is made earlier for them
+_MOVES_DRAWS = frozenset({"parallel_calls", "parallel_inside", "interleave", "cache"})  # of the stage itself
+_MOVES_DRAWS_BEFORE = frozenset({"skip_earlier", "shuffle_earlier", "filter_earlier"})  # of the stage before it
+_OF_ONE_SIZE = frozenset({"cache", "split_map", "move_cache"})
 
 
 def why_not_here(kind: str) -> str:
     """Return why a kind of change is not made in a running program, "" where it is."""
-    return "" if kind in MAKERS else _NOT_HERE.get(kind) or f"it cannot be applied to a running program; {_BY_SOURCE}"
+    return "" if kind in MAKERS else _NOT_HERE.get(kind) or f"it cannot be applied to a running program; {BY_SOURCE}"
 
 
 class Applier:
@@ -58,11 +58,12 @@ class Applier:
 
     def made(self, dataset: Any) -> None:
         """Change a stage that was just made, where the plan says so."""
-        if getattr(self._here, "is_applying", False) or type(dataset).__name__ not in self._wanted:
+        name = type(dataset).__name__
+        if getattr(self._here, "is_applying", False) or name not in self._wanted:
             return
         here = self._site(dataset)
         for change in self._changes:
-            if here is None or all(tree[-1].site != here for tree in change.trees):
+            if here is None or not any((tree[-1].site, tree[-1].class_name) == (here, name) for tree in change.trees):
                 continue
             self._here.is_applying = True
             try:
@@ -107,14 +108,7 @@ class Applier:
         tree = next((tree for tree in change.trees if self._is_same(above, tree)), None)
         if tree is None:
             raise TrialError(f"what stands above it is not what {self._plan.run_id} had")
-        if kind not in {*_KEEPS_PACE, READY}:
-            _refuse_live_state(above)
-        if kind in {"parallel_calls", "cache"}:
-            _refuse_seeded(dataset)
-        if kind in {"skip_earlier", "shuffle_earlier"}:
-            _refuse_seeded(dataset._input_dataset)
-        if kind in {"cache", "split_map", "move_cache"}:
-            _refuse_other_size(dataset, tree[-1])
+        _refuse_unsafe(dataset, above, change, tree[-1])
         make(dataset, change.change.params)
 
     def _is_same(self, above: Sequence[Any], tree: Sequence[PlannedStage]) -> bool:
@@ -133,27 +127,16 @@ class Applier:
         return None if origin is None else site_range(resolve(origin)[0])
 
 
-def _refuse_live_state(above: Sequence[Any]) -> None:
-    """Refuse a stage whose elements depend on what the program does meanwhile: calls that run ahead would see it too early."""
-    for dataset in above:
-        reason = live_state(describe_function(dataset))
-        if reason:
-            raise TrialError(f"{reason}, and would do so at another time than before; {_BY_SOURCE}")
-
-
-def _refuse_seeded(dataset: Any) -> None:
-    """Refuse a function that draws random numbers where a seed is set: draws would fall on other elements."""
-    from tensorflow.python.eager import context
-
-    function = describe_function(dataset)
-    draws = function is not None and (function.random_ops or any(is_random(op) for op in function.op_types))
-    if draws and function is not None and (function.has_op_seed or context.global_seed() is not None):
-        raise TrialError("its random draws are seeded and would fall on other elements")
-
-
-def _refuse_other_size(dataset: Any, stage: PlannedStage) -> None:
-    from tensorflow.python.ops import gen_dataset_ops
-
-    count = int(gen_dataset_ops.dataset_cardinality(dataset._variant_tensor))
-    if count != stage.cardinality:
-        raise TrialError(f"it gives {count:,} elements and not {stage.cardinality:,}: the memory it would take is not known")
+def _refuse_unsafe(dataset: Any, above: Sequence[Any], change: PlannedChange, stage: PlannedStage) -> None:
+    """Refuse a change whose effect could be seen in more than speed, memory and, where that was asked for, order."""
+    kind = change.change.kind
+    if kind not in _KEEPS_PACE:
+        refuse_live_state(above)
+    if kind in _MOVES_DRAWS:
+        refuse_seeded(dataset)
+    if kind in _MOVES_DRAWS_BEFORE:
+        refuse_seeded(dataset._input_dataset)
+    if change.draws_behind and is_seed_set():
+        raise TrialError("a seed is set, and random draws behind it would fall on other elements")
+    if kind in _OF_ONE_SIZE:
+        refuse_other_size(dataset, stage)

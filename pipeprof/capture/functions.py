@@ -55,7 +55,7 @@ READS_STATE = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd"}
 SETTLED_STATE = frozenset({"Assert", "ReadFile", "MatchingFiles"})  # state that changes no result, or only with the files
 # Other at the next call, perhaps, where the program changes what they read meanwhile; the last not stateful to TensorFlow.
 CHANGING = READS_STATE | {"LookupTableFind", "LookupTableFindV2"}
-_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "If", "While", "Case"})  # what they call says more
+CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "If", "While", "Case"})  # what they call says more
 _ASSIGN_OPS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter")
 # Stateful by TensorFlow's registry, and yet no reason for it to run a map one call at a time.
 _HARMLESS_STATEFUL = frozenset({"Assert", "ReadFile", "PartitionedCall", "StatefulPartitionedCall", "PyFuncStateless"})
@@ -147,7 +147,7 @@ def _first_draw(wrappers: Sequence[Any], types: Sequence[str]) -> FirstDraw | No
     """Return where a function first draws: what is stateful counts as drawing, but for what only reads files or checks."""
     try:
         return (
-            first_draw(wrappers[0], frozenset({*_random(types), *(name for name in set(types) - _CALLS if may_change(name))}))
+            first_draw(wrappers[0], frozenset({*_random(types), *(name for name in set(types) - CALLS if may_change(name))}))
             if len(wrappers) == 1
             else None
         )

@@ -32,6 +32,7 @@ class PlannedChange:
     phrase: str  # what it does, and where
     change: Change
     trees: tuple[tuple[PlannedStage, ...], ...]
+    draws_behind: bool = False  # whether it reorders elements for a stage that draws at random
 
 
 def applied_phrase(title: str, site: CallSite | None) -> str:

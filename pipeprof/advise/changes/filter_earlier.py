@@ -6,7 +6,7 @@ free of state: it runs once more for what is kept. Elements and their order stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any  # protocol buffers and datasets of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
@@ -56,7 +56,7 @@ class FilterEarlier:
         graph = replayable.copy_graph()
         mapped, kept = find_pair(graph, node_names, stage_id, MAPS, _FILTERS)
         require_one_for_one(mapped)
-        _refuse_effects(graph, mapped)
+        refuse_effects(graphs.reachable_functions(graph, [mapped]).values())
         python_map = python_stage(replayable, mapped.attr["f"].func.name)
         python_filter = python_stage(replayable, kept.attr["predicate"].func.name, "_predicate")
         predicate = _composed(python_map._map_func._func, python_filter._predicate._func)
@@ -68,7 +68,7 @@ class FilterEarlier:
             raise
         except Exception as error:  # whatever the user's functions raise when they are traced once more
             raise TrialError(f"the predicate cannot be put before the map: {first_line(error)}") from error
-        name = _keep_needed(graph, new.node.attr["predicate"].func.name)
+        name = keep_needed(graph, new.node.attr["predicate"].func.name)
         _place(graph, mapped, kept, new)
         kept.attr["predicate"].func.name = name
         return replayable.with_graph(graph)
@@ -84,14 +84,18 @@ def _composed(mapped: Callable[..., Any], kept: Callable[..., Any]) -> Callable[
     return predicate
 
 
-def _refuse_effects(graph: Any, mapped: Any) -> None:
-    functions = graphs.reachable_functions(graph, [mapped]).values()
+def refuse_effects(functions: Iterable[Any], who: str = "the map") -> None:
+    """Refuse what does more, in these library functions, than make elements.
+
+    Raises:
+        TrialError: it checks, prints or writes, which would no longer be seen of what is rejected.
+    """
     found = sorted({node.op for function in functions for node in function.node_def if node.op.startswith(EFFECTS)})
     if found:
-        raise TrialError(f"the map does more than make elements ({', '.join(found)})")
+        raise TrialError(f"{who} does more than make elements ({', '.join(found)})")
 
 
-def _keep_needed(graph: Any, name: str) -> str:
+def keep_needed(graph: Any, name: str) -> str:
     """Cut a function down to what its result needs, and return its new name.
 
     Raises:

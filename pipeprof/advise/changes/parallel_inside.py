@@ -58,13 +58,18 @@ class ParallelInside:
         if node.op not in _READERS:
             raise TrialError(f"{node.op} makes no inner pipelines")
         function = next(item for item in graph.library.function if item.signature.name == node.attr["f"].func.name)
-        inner = _only_map(function)
+        inner = only_map(function)
         make_map_parallel(inner, graphs.add_function_constant(function, calls, tf.int64))
         graphs.rename_edited(graph, [function.signature.name])
         return replayable.with_graph(graph)
 
 
-def _only_map(function: Any) -> Any:
+def only_map(function: Any) -> Any:
+    """Return the node of the one map in a library function that runs one call at a time.
+
+    Raises:
+        TrialError: there is none, or several.
+    """
     found = [node for node in function.node_def if node.op == "MapDataset"]
     if not found:
         raise TrialError("its function has no map that runs one call at a time")
