@@ -10,14 +10,16 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from pipeprof.advise.applied_order import counts_on_order
+from pipeprof.advise.applied_refusals import BY_SOURCE
 from pipeprof.advise.applying import why_not_here
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
 from pipeprof.advise.changes.move_cache import cut_short_by
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.live_state import live_state_above
-from pipeprof.advise.recommend import UNTIMED, recommend
+from pipeprof.advise.live_state import live_state, live_state_above
+from pipeprof.advise.recommend import PROVEN, UNTIMED, recommend, shown_by_script
 from pipeprof.analysis import analyse
-from pipeprof.analysis.stage_graph import neighbours
+from pipeprof.analysis.stage_graph import downstream, neighbours
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.capture.host_facts import host_facts
 from pipeprof.choice import Choice
@@ -25,10 +27,11 @@ from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
-from pipeprof.model.profile import CallSite, Change, ElementsState, PipelineRecord, Profile, WrittenStage
+from pipeprof.model.profile import CallSite, Change, ElementsState, PipelineRecord, Profile, TrialState, WrittenStage
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
-_PAIRS = frozenset({"skip_earlier", "shuffle_earlier", "vectorize", "parse_batch"})
+_PAIRS = frozenset({"skip_earlier", "shuffle_earlier", "filter_earlier", "vectorize", "parse_batch"})
+_REORDERS = "it reorders the elements, and is made where that is asked for: --allow reorders"
 _INFINITE = -1  # cardinality
 _AGAIN = "run the script again with pipeprof run, then apply that run"
 
@@ -39,6 +42,8 @@ def plan_changes(
     choice: Choice | None = None,
     directory: Path | None = None,
     allow: Sequence[Safety] = (),
+    *,
+    untimed: bool = False,
 ) -> ApplyPlan:
     """Return the confirmed changes of a run for a new run of the same script.
 
@@ -47,7 +52,8 @@ def plan_changes(
         command: the script (or ``-m`` and the module) and its arguments, as typed.
         choice: which rules judge.
         directory: where the new run will be; the working directory where None.
-        allow: what else changes may do to the data that only the script itself can confirm.
+        allow: what else changes may do to the data.
+        untimed: whether to take also those of them whose gain only the script can show, and has not shown yet.
 
     Raises:
         UserError: nothing was confirmed, or it was confirmed for another script, source, machine or TensorFlow.
@@ -57,28 +63,58 @@ def plan_changes(
     _refuse_other_place(profile)
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
-    accepted = [item for item in found if item.accepted or _is_for_the_script(item, analysis, allow)]
-    if not accepted:
+    shown = [item for item in found if item.accepted or _is_shown(item, analysis, untimed and item.safety in allow)]
+    if not shown:
         raise UserError(
             f"no change of {profile.run.id} was confirmed", "pipeprof report shows what was found and what became of it"
         )
-    able = [item for item in accepted if not why_not_here(item.change.kind)]
+    reasons = {item.id: _why_left(item, analysis, allow) for item in shown}
+    able = [item for item in shown if not reasons[item.id]]
     left = [
-        f"not applied: {applied_phrase(item.title, item.call_site)}: {why_not_here(item.change.kind)}"
-        for item in accepted
-        if item not in able
+        f"not applied: {applied_phrase(item.title, item.call_site)}: {reasons[item.id]}" for item in shown if reasons[item.id]
     ]
     if not able:
         raise UserError(f"nothing of {profile.run.id} can be applied to a running program", "; ".join(left))
     return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in able), left=tuple(left))
 
 
-def _is_for_the_script(item: Recommendation, analysis: Analysis, allow: Sequence[Safety]) -> bool:
-    """Tell whether a change is allowed whose gain only the script can show, and which can be made in it."""
-    if item.change.kind not in UNTIMED or item.safety not in allow or item.trial.elements is not ElementsState.REORDERED:
+def _is_shown(item: Recommendation, analysis: Analysis, untimed: bool) -> bool:
+    """Tell whether a change reorders and was seen to do no more, and was confirmed: by a trial, or by the script itself."""
+    if item.safety is not Safety.REORDERS:
         return False
+    if item.change.kind not in UNTIMED:
+        return item.trial.state is TrialState.CONFIRMED and item.trial.elements in PROVEN | {ElementsState.REORDERED}
     view = next(view for view in analysis.pipelines if view.record.id == item.pipeline_id)
-    return not live_state_above(view, item.stage_id or "")
+    is_wanted = untimed or item.id in shown_by_script(analysis.profile.trials)
+    is_proven = item.trial.elements is ElementsState.REORDERED and not live_state_above(view, item.stage_id or "")
+    return is_wanted and is_proven
+
+
+def _why_left(item: Recommendation, analysis: Analysis, allow: Sequence[Safety]) -> str:
+    """Return why a change that was shown is not planned, "" where it is."""
+    if item.accepted or item.safety in allow:
+        return why_not_here(item.change.kind) or _why_not_reordered(item, analysis)
+    return why_not_here(item.change.kind) or _REORDERS
+
+
+def _why_not_reordered(item: Recommendation, analysis: Analysis) -> str:
+    """Return why stages behind one that reorders forbid it, "" where they do not, or where it reorders nothing."""
+    for stage in _behind(item, analysis) if item.safety is Safety.REORDERS else ():
+        function = stage.function
+        if function is not None and function.random_ops and function.has_op_seed:
+            return f"random draws of {stage.op} behind it are seeded and would fall on other elements"
+        if counts_on_order(stage.class_name):
+            return f"{stage.op} behind it takes elements by their place"
+        reason = live_state(function)
+        if reason and stage.arguments.get("num_parallel_calls", 1) == 1:  # several at a time count on no order as it is
+            return f"behind it {reason} for one element after the other; {BY_SOURCE}"
+    return ""
+
+
+def _behind(item: Recommendation, analysis: Analysis) -> Iterator[WrittenStage]:
+    """Yield what reads the stages that a change is made at."""
+    for view, stage_id in _places(item, analysis):
+        yield from (found.written for found in downstream(view, stage_id) if found.written is not None)
 
 
 def plan_ceiling(profile: Profile) -> ApplyPlan:
@@ -151,23 +187,25 @@ def _tensorflow_version() -> str | None:
 
 
 def _planned(item: Recommendation, analysis: Analysis) -> PlannedChange:
-    trees = tuple(dict.fromkeys(_trees(item, analysis)))
+    trees = tuple(dict.fromkeys(_tree(view.record, stage_id) for view, stage_id in _places(item, analysis)))
     phrase = applied_phrase(item.title, item.call_site)
-    return PlannedChange(id=item.id, phrase=phrase, change=item.change, trees=trees)
+    behind = _behind(item, analysis) if item.safety is Safety.REORDERS else ()
+    draws = any(stage.function is not None and stage.function.random_ops for stage in behind)
+    return PlannedChange(id=item.id, phrase=phrase, change=item.change, trees=trees, draws_behind=draws)
 
 
-def _trees(item: Recommendation, analysis: Analysis) -> Iterator[tuple[PlannedStage, ...]]:
-    """Yield what stands above every stage that the change was proven for: one call can make several."""
+def _places(item: Recommendation, analysis: Analysis) -> Iterator[tuple[PipelineView, str]]:
+    """Yield every stage that the change was proven for: one call can make several."""
     own = next(view for view in analysis.pipelines if view.record.id == item.pipeline_id)
     if item.change.kind in ONE_FOR_ALL:
-        yield _tree(own.record, own.record.output)
+        yield own, own.record.output
         return
     made_at = _made_at(item, own)
     stage, first = own.stage(made_at).stage, _first_of_pair(item, own, made_at)
     for view in analysis.pipelines:
         for stage_id in stages_of_call(view, stage.call_site):
             if view.stage(stage_id).stage.op == stage.op and _first_of_pair(item, view, stage_id) == first:
-                yield _tree(view.record, stage_id)
+                yield view, stage_id
 
 
 def _first_of_pair(item: Recommendation, view: PipelineView, stage_id: str) -> CallSite | None:

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         type=amounts.parse_allowed,
         default=(),
-        help="also make changes that do this to the data, and that only the script can confirm: reorders",
+        help="also make changes that do this to the data, confirmed ones and those that only the script can confirm: reorders",
     )
     choosing.add_place_arguments(parser)
     parser.add_argument(
@@ -79,7 +79,7 @@ class Wanted:
     is_agreed: bool  # to run it where it is, though it writes files there
     scratch: str | None
     is_of_ceiling: bool = False  # instead of the confirmed changes
-    allow: tuple[Safety, ...] = ()  # what else changes may do that only the script can confirm
+    allow: tuple[Safety, ...] = ()  # what else changes may do to the data
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO)
     plan = (
         plan_ceiling(profile)
         if wanted.is_of_ceiling
-        else plan_changes(profile, profile.run.command, choice, base, wanted.allow)
+        else plan_changes(profile, profile.run.command, choice, base, wanted.allow, untimed=True)
     )
     train = _train(profile)
     steps = _steps_within(train, wanted.budget_s)

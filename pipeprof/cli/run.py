@@ -62,7 +62,7 @@ def _add_trial_arguments(parser: argparse.ArgumentParser, defaults: Settings) ->
         metavar="KIND",
         type=amounts.parse_allowed,
         default=defaults.allow,
-        help="also try changes that do this to the data: reorders (they are shown, not put into the patch)",
+        help="also try, or apply, changes that do this to the data: reorders (tried ones are shown, not put into the patch)",
     )
     parser.add_argument(
         "--budget",
@@ -180,7 +180,8 @@ def _plan(arguments: argparse.Namespace, choice: Choice) -> ApplyPlan:
     check_command(arguments.command)
     from pipeprof.planning import plan_changes
 
-    return plan_changes(find_run(arguments.apply, arguments.output).load(), arguments.command, choice)
+    profile = find_run(arguments.apply, arguments.output).load()
+    return plan_changes(profile, arguments.command, choice, allow=arguments.allow)
 
 
 def check_target(path: Path | None) -> None:

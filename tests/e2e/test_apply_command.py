@@ -20,12 +20,12 @@ def run(*command, cwd):
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd, env=environment)
 
 
-def confirm(profile_path, kind="cache", op="map"):
+def confirm(profile_path, kind="cache", op="map", elements="identical"):
     """Write the trial that a quiet machine makes: a change of one stage, confirmed."""
     stage = next(item for item in json.loads(profile_path.read_text())["pipelines"][0]["written"] if item["op"] == op)
     trial = {
         "id": f"{kind}-p0-{stage['id']}", "pipeline_id": "p0", "stage_id": stage["id"], "change": {"kind": kind},
-        "state": "confirmed", "elements": "identical", "speedup": 2.0, "low": 1.8, "high": 2.2,
+        "state": "confirmed", "elements": elements, "speedup": 2.0, "low": 1.8, "high": 2.2,
     }  # fmt: skip
     event = {"event": "result", "at_s": 1.0, "trial": trial}
     profile_path.with_name("trials.jsonl").write_text(json.dumps(event) + "\n")
@@ -100,3 +100,44 @@ def test_a_map_is_called_for_whole_batches_and_its_python_runs_once_as_before(tm
     assert f"pipeprof: applied from {first.name}: Batch before map(scale)" in applied.stderr
     assert "not applied" not in applied.stderr
     assert (applied.stdout, applied.returncode) == (native.stdout, 0)
+
+
+def test_a_filter_comes_first_in_the_running_script_and_every_number_stays(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.with_name("late_filter.py").read_text())
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    native = run(sys.executable, script, cwd=tmp_path)
+    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
+    (first,) = (tmp_path / "reports").iterdir()
+    confirm(first / "profile.json", "filter_earlier", op="filter")
+
+    applied = run(*pipeprof, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
+
+    assert native.stdout.count("\n") == 60
+    assert f"pipeprof: applied from {first.name}: Filter before map(decode)" in applied.stderr
+    assert "not applied" not in applied.stderr
+    assert (applied.stdout, applied.returncode) == (native.stdout, 0)
+    (second,) = set((tmp_path / "reports").iterdir()) - {first}
+    nodes = [node["node"] for node in json.loads((second / "profile.json").read_text())["pipelines"][0]["executed"]]
+    assert nodes.index("Filter") > next(index for index, node in enumerate(nodes) if "Map" in node)  # outermost first
+    assert "PP603" not in applied.stderr
+
+
+def test_another_order_is_made_only_where_it_is_asked_for(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.with_name("stragglers.py").read_text())
+    pipeprof = [sys.executable, "-m", "pipeprof"]
+    native = run(sys.executable, script, cwd=tmp_path)
+    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
+    (first,) = (tmp_path / "reports").iterdir()
+    confirm(first / "profile.json", "nondeterministic", elements="reordered")
+
+    refused = run(*pipeprof, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
+    asked = run(*pipeprof, "run", "--no-html", "--allow", "reorders", "--apply", first.name, "train.py", cwd=tmp_path)
+
+    assert (refused.stdout, refused.returncode) == ("", 2)
+    assert "it reorders the elements, and is made where that is asked for: --allow reorders" in refused.stderr
+    assert native.stdout.count("\n") == 4
+    assert (asked.stdout, asked.returncode) == (native.stdout, 0)
+    assert f"pipeprof: applied from {first.name}: Hand elements on as they are ready" in asked.stderr
+    assert "not applied" not in asked.stderr

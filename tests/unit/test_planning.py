@@ -12,12 +12,12 @@ from pipeprof import planning
 from pipeprof.capture.host_facts import host_facts
 from pipeprof.cli.main import main
 from pipeprof.errors import UserError
-from pipeprof.model.analysis import PipelineView
+from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.plan import PlannedStage
 from pipeprof.model.profile import Change, ElementsState, Profile, TrialState
 from pipeprof.store import find_run
-from tests.support.builders import Scene, stage
+from tests.support.builders import Scene, random_function, stage
 from tests.unit.cli.test_fix import confirmed, kept
 
 __all__ = ["kept"]
@@ -128,12 +128,105 @@ def test_a_run_that_does_not_exist_is_one_line_and_nothing_is_written(
     assert sorted(script.parent.rglob("*")) == before
 
 
+@pytest.fixture
+def reordering(kept: Callable[..., Path]) -> Profile:
+    """Return a run whose one confirmed change reorders the elements, since the options let it."""
+    kept(confirmed(elements=ElementsState.REORDERED), deterministic=False)
+    found = find_run(None).load()
+    versions = replace(found.run.versions, tensorflow=None)
+    return replace(found, run=replace(found.run, command=("train.py",), host=host_facts(), versions=versions))
+
+
+def test_a_confirmed_change_of_the_order_is_planned_where_it_is_asked_for(reordering: Profile) -> None:
+    plan = planning.plan_changes(reordering, ("train.py",), allow=(Safety.REORDERS,))
+
+    assert [change.change.kind for change in plan.changes] == ["parallel_calls"]
+    assert plan.left == ()
+
+
+def test_a_confirmed_change_of_the_order_is_not_made_unasked_and_told(reordering: Profile) -> None:
+    with pytest.raises(UserError, match=r"nothing of .* can be applied") as caught:
+        planning.plan_changes(reordering, ("train.py",))
+
+    assert str(caught.value.hint).endswith("is made where that is asked for: --allow reorders")
+
+
+@pytest.mark.parametrize("details", [{"state": TrialState.NO_DIFFERENCE}, {"elements": ElementsState.UNCHECKED}])
+def test_what_was_not_shown_is_not_made_though_its_order_is_allowed(reordering: Profile, details: dict[str, object]) -> None:
+    other = replace(reordering, trials=(confirmed(**details),))
+
+    with pytest.raises(UserError, match=r"no change of .* was confirmed"):
+        planning.plan_changes(other, ("train.py",), allow=(Safety.REORDERS,))
+
+
+def behind_a_reader(**details: object) -> tuple[Recommendation, Analysis]:
+    """Return a change that reads several files at a time, before a stage with such a function."""
+    arguments = details.pop("arguments", {})
+    function = replace(random_function(), **{"random_ops": (), "op_types": (), **details})
+    drawn = stage("map", function=function, arguments=arguments)
+    scene = Scene(stages=(stage("range"), stage("flat_map"), drawn))
+    item = Recommendation(
+        id="c", findings=("PP708",), change=Change(kind="interleave"), title="Read", safety=Safety.REORDERS, stage_id="s1",
+        pipeline_id=scene.analysis().pipelines[0].record.id,
+    )  # fmt: skip
+    return item, scene.analysis()
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        ({}, ""),
+        ({"random_ops": ("RandomUniform",), "has_op_seed": True}, "random draws of map behind it are seeded"),
+        ({"random_ops": ("RandomUniform",)}, ""),
+        ({"python_ops": ("PyFunc",)}, "behind it a stage calls Python for one element after the other"),
+        ({"python_ops": ("PyFunc",), "arguments": {"num_parallel_calls": 4}}, ""),
+        (
+            {"python_ops": ("PyFunc",), "arguments": {"num_parallel_calls": 1}},
+            "behind it a stage calls Python",
+        ),
+        ({"assigns_variables": True}, "behind it a stage assigns a variable"),
+    ],
+)
+def test_another_order_is_left_out_where_a_stage_behind_counts_on_it(details: dict[str, object], reason: str) -> None:
+    item, analysis = behind_a_reader(**details)
+
+    found = planning._why_not_reordered(item, analysis)
+
+    assert found.startswith(reason) if reason else not found
+
+
+@pytest.mark.parametrize(
+    ("class_name", "is_left_out"),
+    [("_TakeDataset", True), ("_ZipDataset", True), ("_BatchDataset", False), ("_TakeWhileDataset", True)],
+)
+def test_another_order_is_left_out_where_a_stage_behind_takes_elements_by_their_place(
+    class_name: str, is_left_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, analysis = behind_a_reader()
+    (last,) = planning._behind(item, analysis)
+    monkeypatch.setattr(planning, "_behind", lambda *_: [replace(last, class_name=class_name)])
+
+    reason = planning._why_not_reordered(item, analysis)
+
+    assert reason == ("map behind it takes elements by their place" if is_left_out else "")
+
+
+@pytest.mark.parametrize("drawn", [(), ("RandomUniform",)])
+def test_the_plan_says_whether_random_draws_stand_behind_another_order(drawn: tuple[str, ...]) -> None:
+    item, analysis = behind_a_reader(random_ops=drawn)
+
+    assert planning._planned(item, analysis).draws_behind is bool(drawn)
+    assert not planning._planned(replace(item, safety=Safety.SAFE), analysis).draws_behind
+
+
 @pytest.mark.parametrize(
     ("kind", "chain", "at", "made_at"),
     [
         ("skip_earlier", ("map", "skip"), "s1", "s2"),
         ("skip_earlier", ("map", "skip"), "s2", "s2"),
         ("shuffle_earlier", ("map", "shuffle"), "s2", "s2"),
+        ("filter_earlier", ("map", "filter"), "s1", "s2"),
+        ("filter_earlier", ("map", "filter"), "s2", "s2"),
         ("move_cache", ("cache", "take"), "s1", "s2"),
         ("vectorize", ("map", "batch"), "s1", "s2"),
         ("parse_batch", ("map", "batch"), "s1", "s2"),
