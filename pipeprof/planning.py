@@ -27,7 +27,7 @@ from pipeprof.errors import UserError
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, applied_phrase, site_range
-from pipeprof.model.profile import CallSite, Change, ElementsState, PipelineRecord, Profile, TrialState, WrittenStage
+from pipeprof.model.profile import CallSite, Change, ElementsState, PipelineRecord, Profile, WrittenStage
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tf-nightly")
 _PAIRS = frozenset({"skip_earlier", "shuffle_earlier", "filter_earlier", "vectorize", "parse_batch"})
@@ -83,7 +83,7 @@ def _is_shown(item: Recommendation, analysis: Analysis, untimed: bool) -> bool:
     if item.safety is not Safety.REORDERS:
         return False
     if item.change.kind not in UNTIMED:
-        return item.trial.state is TrialState.CONFIRMED and item.trial.elements in PROVEN | {ElementsState.REORDERED}
+        return item.trial.state.is_gain and item.trial.elements in PROVEN | {ElementsState.REORDERED}
     view = next(view for view in analysis.pipelines if view.record.id == item.pipeline_id)
     is_wanted = untimed or item.id in shown_by_script(analysis.profile.trials)
     is_proven = item.trial.elements is ElementsState.REORDERED and not live_state_above(view, item.stage_id or "")
