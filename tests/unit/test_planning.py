@@ -261,7 +261,8 @@ def test_a_batch_behind_another_map_is_not_what_the_change_was_proven_for() -> N
     analysis = Scene(stages=chain).analysis()
 
     def trees(*views: PipelineView) -> list[tuple[PlannedStage, ...]]:
-        return list(planning._trees(item, replace(analysis, pipelines=views)))
+        places = planning._places(item, replace(analysis, pipelines=views))
+        return [planning._tree(view.record, stage_id) for view, stage_id in places]
 
     assert [len(tree) for tree in trees(own, twin)] == [3, 3]
     assert trees(own, other) == trees(own)
