@@ -11,6 +11,7 @@ from dataclasses import replace
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET, with_single_rows
 from pipeprof.advise.changes.repeat_once import REPEAT
+from pipeprof.advise.changes.shrink_prefetch import SHRINK
 from pipeprof.advise.changes.split_map import SPLIT, fixed_source
 from pipeprof.advise.equivalence import compare
 from pipeprof.advise.graph import node_name, nodes_by_name
@@ -23,6 +24,7 @@ from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import ElementsState
 
 ELEMENTS = 512
+_FREES = "it frees memory and makes nothing faster, so that there is nothing to time: pipeprof fix --untried writes it"
 _ROW_BY_ROW = "the same rows, compared one by one; other rows meet in a batch"
 
 
@@ -64,9 +66,11 @@ def compare_change(
 
 
 def why_untimed(item: Recommendation, view: PipelineView, found: ElementsState) -> str:
-    """Return why a change is not timed whose gain is in the model's step, and how it can be seen; "" for any other."""
+    """Return why a change is not timed that pays in memory or in the model's step, and what to do; "" for any other."""
     if item.change.kind not in UNTIMED:
         return ""
+    if item.change.kind == SHRINK:
+        return _FREES
     shared = live_state_above(view, item.stage_id or "")
     if found is not ElementsState.REORDERED:
         how = "and its rows were not proven to stay the same"

@@ -14,6 +14,7 @@ from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
 from pipeprof.advise.changes.parse_batch import PARSE
+from pipeprof.advise.changes.shrink_prefetch import SHRINK, SIZE, size_of
 from pipeprof.advise.changes.split_map import SPLIT
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend, shown_by_script
@@ -37,6 +38,7 @@ _DRAWN_EARLY = "Most of what could be kept ({ops}) stands behind the first draw 
 _SHUFFLED = "A shuffle stands further up, and must come behind the cache: it is yours to move."
 _UNLIKE = "The same call makes several maps, and they draw at different lines, or are not all shuffled alike."
 _TWICE = "The predicate would run all of the map's {ops}, too: write it with what the map reads, and put filter() before it."
+_SMALL_TOO = "The same call makes several prefetches, and one of them is not known to hold more than {wanted} elements."
 _LATE_SHARE = 0.2  # of what could be kept may stand behind the first draw
 
 
@@ -171,6 +173,8 @@ def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
         edits.append(Edit(change=Change(kind="parse_together"), sites=(parse,)))
     if change.kind == FILTER:
         change = replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
+    if change.kind == SHRINK:
+        _require_large(analysis, sites[0], int(change.params[SIZE] or 0))
     if change.kind == SPLIT:
         return [_split(item, analysis, view, sites[0])]
     return [*edits, Edit(change=change, sites=sites)]
@@ -235,6 +239,17 @@ def _shuffle_before(view: PipelineView, stage: StageView) -> CallSite | None:
 
 def _reshuffles(shuffle: StageView) -> bool:
     return shuffle.written is None or shuffle.written.arguments.get("reshuffle_each_iteration") is not False
+
+
+def _require_large(analysis: Analysis, site: CallSite, wanted: int) -> None:
+    """Make sure that whatever prefetch a call makes becomes a smaller one: its size may be an argument of a helper.
+
+    Raises:
+        _NoEditError: one of them is not known to.
+    """
+    made = (view.stage(name) for view in analysis.pipelines for name in stages_of_call(view, site))
+    if any((size_of(stage) or 0) <= wanted for stage in made):
+        raise _NoEditError(_SMALL_TOO.format(wanted=wanted))
 
 
 def _seen_by_filter(item: Recommendation, view: PipelineView) -> StageFunction:

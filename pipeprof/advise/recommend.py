@@ -13,6 +13,7 @@ from pipeprof.advise.call_twins import ONE_FOR_ALL
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
+from pipeprof.advise.changes.shrink_prefetch import SHRINK, SIZE
 from pipeprof.advise.sketches import sketch_of
 from pipeprof.analysis.memory_bounds import most_bytes, saved_bytes
 from pipeprof.analysis.place import Place
@@ -38,7 +39,6 @@ MANUAL = {
     "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
     "parse_by_hand": "Batch before parsing, and parse a whole batch in one call",
-    "shrink_prefetch": "Hold two elements: prefetch(2), or prefetch(tf.data.AUTOTUNE)",
     "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
     "bound_buffer": "Give this buffer a fixed size, or AUTOTUNE a limit: options.autotune.ram_budget",
     "split_once": "Split the data before they are shuffled, or keep the order of the split",
@@ -70,7 +70,6 @@ _CHANGES = "it would change the data"
 _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 _REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
 _REASONS = {
-    "shrink_prefetch": "it frees memory and makes nothing faster, so that there is nothing to time: write the smaller number",
     "steps_per_execution": "it changes your own loop: callbacks and metrics are called once for several steps",
     "keep_statistics": "it changes your own model, not the input",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
@@ -89,8 +88,9 @@ NO_EDIT = {
     "repeat_once": "Your loop over epochs must then count their steps: it is yours to write.",
 }  # kinds that can be tried, but not written as source
 TRIED_LATE = frozenset({*NO_EDIT, "split_map"})  # no patch, or often none: nothing is proven on top of these
-UNTIMED = frozenset({BUCKET})
-"""Kinds whose elements can be compared, but whose gain is in the model's step, which a replay repeats as it was."""
+UNTIMED = frozenset({BUCKET, SHRINK})
+"""Kinds whose elements can be compared, but whose gain is none that a replay can time: the model's step, or memory."""
+_KEPT_ELEMENTS = 2  # of a prefetch that nobody draws on, as PP303 counts them
 _SHOWN = "your script was faster with it, run again: pipeprof fix --allow reorders writes it"
 SKETCHED = frozenset({*NO_EDIT, BUCKET, "filter_earlier", "split_map"})  # the last three for where no patch can be made
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
@@ -246,6 +246,10 @@ def _thread_pool(finding: Finding) -> Change | None:
     return None if wanted is None else Change(kind="thread_pool", params={"private_threadpool_size": round(float(wanted))})
 
 
+def _shrink_prefetch(_finding: Finding) -> Change:
+    return Change(kind=SHRINK, params={SIZE: _KEPT_ELEMENTS})
+
+
 def _cache(finding: Finding) -> Change:
     """Return no cache for a dataset that is built anew: it would be empty at every epoch."""
     return Change(kind="cache" if _evidence(finding, "objects") is None else "build_once")
@@ -347,7 +351,7 @@ _MAKERS: dict[str, Callable[[Finding], Change | None]] = {
     "PP210": _of_kind("batch_inside"),
     "PP301": _of_kind("prefetch"),
     "PP302": _of_kind("prefetch"),
-    "PP303": _of_kind("shrink_prefetch"),
+    "PP303": _shrink_prefetch,
     "PP401": _cache,
     "PP402": _of_kind("move_cache"),
     "PP403": _of_kind("move_cache"),

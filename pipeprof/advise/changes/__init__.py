@@ -20,6 +20,7 @@ from pipeprof.advise.changes.parallel_inside import ParallelInside
 from pipeprof.advise.changes.parse_batch import ParseBatch
 from pipeprof.advise.changes.prefetch import Prefetch
 from pipeprof.advise.changes.repeat_once import RepeatOnce
+from pipeprof.advise.changes.shrink_prefetch import ShrinkPrefetch
 from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
 from pipeprof.advise.changes.skip_earlier import SkipEarlier
 from pipeprof.advise.changes.split_map import SplitMap
@@ -50,6 +51,7 @@ _ALL: tuple[ChangeKind, ...] = (
     RepeatOnce(),
     EnableAutotune(),
     LimitMemory(),
+    ShrinkPrefetch(),
 )
 KINDS: Mapping[str, ChangeKind] = {change.kind: change for change in _ALL}
 

@@ -111,12 +111,12 @@ def test_parallel_calls_hold_one_element_each():
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_every_title_is_a_short_imperative(kind):
-    params = {"num_parallel_calls": -1, "private_threadpool_size": 16, "ram_budget": 2_000_000_000}
+    params = {"num_parallel_calls": -1, "private_threadpool_size": 16, "ram_budget": 2_000_000_000, "buffer_size": 2}
     title = KINDS[kind].title(_view(_function()), "s1", params)
 
     assert title.split()[0] in {
         "Run", "Give", "Cache", "Batch", "Prefetch", "Hand", "Turn", "Limit", "Move", "Shuffle", "Filter", "Read", "Split",
-        "Decode", "Cast", "Let",
+        "Decode", "Cast", "Let", "Hold",
     }  # fmt: skip
     assert len(title) <= 90
     assert ("map(decode)" in title) is (

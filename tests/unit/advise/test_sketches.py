@@ -54,7 +54,7 @@ def test_it_speaks_of_the_users_own_names_and_numbers() -> None:
     ],
 )
 def test_only_what_is_a_dataset_is_assigned_to(code: str, name: str) -> None:
-    assert sketch("shrink_prefetch", code=code) == f"{name} = {name}.prefetch(2)"
+    assert sketch("bound_buffer", code=code).splitlines()[-1] == f"{name} = {name}.with_options(options)"
 
 
 def test_each_kind_of_record_has_its_own_parser() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeprof.advise.recommend import recommend
-from pipeprof.model.diagnosis import Severity
+from pipeprof.model.diagnosis import Safety, Severity
 from pipeprof.model.profile import Change
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.held import HeldParameters
@@ -61,7 +61,9 @@ def test_the_limit_of_the_container_counts_where_it_is_lower() -> None:
 def test_it_leads_to_a_smaller_buffer() -> None:
     (made,) = recommend(LARGE.analysis(), check(LARGE))
 
-    assert made.change == Change(kind="shrink_prefetch")
+    assert made.change == Change(kind="shrink_prefetch", params={"buffer_size": 2})
+    assert made.title == "Hold 2 elements in this prefetch, not 200, and free the memory of the others"
+    assert (made.safety, made.memory_bytes) == (Safety.SAFE, 0)
 
 
 @pytest.mark.parametrize(
