@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
+from pipeprof.advise.changes.cast_later import CAST, last_holder
 from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
@@ -175,6 +176,8 @@ def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
         change = replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
     if change.kind == SHRINK:
         _require_large(analysis, sites[0], int(change.params[SIZE] or 0))
+    if change.kind == CAST:
+        change = replace(change, params={"compared": _is_compared(item, view)})
     if change.kind == SPLIT:
         return [_split(item, analysis, view, sites[0])]
     return [*edits, Edit(change=change, sites=sites)]
@@ -241,6 +244,13 @@ def _reshuffles(shuffle: StageView) -> bool:
     return shuffle.written is None or shuffle.written.arguments.get("reshuffle_each_iteration") is not False
 
 
+def _is_compared(item: Recommendation, view: PipelineView) -> bool:
+    """Tell whether a trial proved that the elements stay the same, and the stage's function reads no variable meanwhile."""
+    written = view.stage(item.stage_id or "").written
+    function = written.function if written is not None else None
+    return item.trial.elements in PROVEN and function is not None and "ReadVariableOp" not in function.op_types
+
+
 def _require_large(analysis: Analysis, site: CallSite, wanted: int) -> None:
     """Make sure that whatever prefetch a call makes becomes a smaller one: its size may be an argument of a helper.
 
@@ -293,8 +303,11 @@ def _function_of(recommendation: Recommendation, view: PipelineView, name: str) 
 
 
 def _pair(recommendation: Recommendation, view: PipelineView) -> tuple[StageView, StageView] | None:
-    """Return the two stages that change places, as they stand."""
+    """Return the two stages that a change concerns, as they stand."""
     stage = view.stage(recommendation.stage_id or "")
+    if recommendation.change.kind == CAST:
+        last = last_holder(view, stage.id)
+        return None if last is None else (stage, last)
     if recommendation.change.kind != "move_cache":
         return neighbours(view, stage.id)
     take, above = cut_short_by(view, stage.id), frozen_by(view, stage.id)

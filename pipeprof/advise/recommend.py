@@ -83,16 +83,17 @@ _REASONS = {
     "move_to_model": "it changes the model, not the input",
 }  # why a kind is not tried
 NO_EDIT = {
-    "cast_later": "The cast leaves one of your functions and comes in another, or in the model.",
     "fuse_decode_crop": "The window is written where your function decodes.",
     "repeat_once": "Your loop over epochs must then count their steps: it is yours to write.",
 }  # kinds that can be tried, but not written as source
-TRIED_LATE = frozenset({*NO_EDIT, "split_map"})  # no patch, or often none: nothing is proven on top of these
+TRIED_LATE = frozenset({*NO_EDIT, "cast_later", "split_map"})  # no patch, or often none: nothing is proven on top of these
 UNTIMED = frozenset({BUCKET, SHRINK})
 """Kinds whose elements can be compared, but whose gain is none that a replay can time: the model's step, or memory."""
 _KEPT_ELEMENTS = 2  # of a prefetch that nobody draws on, as PP303 counts them
 _SHOWN = "your script was faster with it, run again: pipeprof fix --allow reorders writes it"
-SKETCHED = frozenset({*NO_EDIT, BUCKET, "filter_earlier", "split_map"})  # the last three for where no patch can be made
+SKETCHED = frozenset(
+    {*NO_EDIT, BUCKET, "cast_later", "filter_earlier", "split_map"}
+)  # the last ones for where there is no patch
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
 

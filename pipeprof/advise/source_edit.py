@@ -40,6 +40,7 @@ SITES_PER_EDIT = {
     "shrink_prefetch": 1,
     "parse_together": 1,  # the other half of parse_batch
     **_SWAPS,
+    "cast_later": 2,
     "split_map": 1,
     "split_shuffled_map": 2,  # split_map of a map that a shuffle stands before
 }
@@ -56,8 +57,9 @@ class Edit:
     ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``parallel_inside``: the call inside its function;
     ``prefetch`` and options: the call of the pipeline's last stage; those that change places: the two calls as they stand. The
     params of the change are those of its kind (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``;
-    ``private_threadpool_size``; ``cycle_length``; ``buffer_size``; ``ram_budget``; ``unpacks``). ``split_map``: the map's call, or
-    the shuffle's and the map's, and the lines of the function's def and of its first draw.
+    ``private_threadpool_size``; ``cycle_length``; ``buffer_size``; ``ram_budget``; ``unpacks``; ``compared``). ``cast_later``:
+    the map's call, and the last of those that hold its elements. ``split_map``: the map's call, or the shuffle's and the map's,
+    and the lines of the function's def and of its first draw.
     """
 
     change: Change

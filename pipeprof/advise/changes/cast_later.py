@@ -14,19 +14,23 @@ from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.changes.exchange import MAPS
 from pipeprof.advise.function_split import Parts, split_map_node
 from pipeprof.advise.replayable import Replayable
+from pipeprof.analysis.stage_graph import consumer_of
 from pipeprof.errors import TrialError
-from pipeprof.model.analysis import PipelineView
+from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.model.diagnosis import Safety
 
+CAST = "cast_later"
 _BATCHES = ("BatchDataset", "ParallelBatchDataset")
 _HOLDING = ("ShuffleDataset", "CacheDataset", *_BATCHES)
 _PASSING = ("TakeDataset", "SkipDataset", "ShardDataset", "RepeatDataset", "PrefetchDataset", "OptionsDataset")
+_HOLDING_CALLS = frozenset({"shuffle", "cache", "batch"})
+_PASSING_CALLS = frozenset({"take", "skip", "shard", "repeat", "prefetch", "with_options"})
 
 
 class CastLater:
     """The end of a map's function becomes a map of its own, behind the batch."""
 
-    kind = "cast_later"
+    kind = CAST
     freezes = False
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds
@@ -60,6 +64,17 @@ class CastLater:
         for held in (node, *behind):
             graphs.set_element_types(held, parts.types)
         return replayable.with_graph(graph)
+
+
+def last_holder(view: PipelineView, stage_id: str) -> StageView | None:
+    """Return the stage behind which the casts of a map go, as ``rewrite`` finds it in the graph; None where there is none."""
+    found, reader = None, consumer_of(view, stage_id)
+    while reader is not None and reader.stage.op in _HOLDING_CALLS | _PASSING_CALLS:
+        found = reader if reader.stage.op in _HOLDING_CALLS else found
+        if reader.stage.op == "batch":
+            break
+        reader = consumer_of(view, reader.id)
+    return found
 
 
 def _behind(graph: Any, node: Any) -> Iterator[Any]:

@@ -34,7 +34,7 @@ class Crossing:
 
     handed: tuple[str, ...]  # expressions, as the first part writes them
     names: tuple[str, ...]  # of these in the second part, in the same order
-    replaced: tuple[tuple[cst.Subscript, str], ...]  # ``example["label"]`` in the second part, and its name there
+    replaced: tuple[tuple[cst.BaseExpression, str], ...]  # ``example["label"]`` in the second part, and its name there
     repeated: tuple[cst.SimpleStatementLine, ...]  # static ones, which the second part begins with
 
 

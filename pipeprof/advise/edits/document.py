@@ -35,6 +35,7 @@ class Document:
             RefusalError: libcst cannot read it, or would not give the same text back.
         """
         self.text = text
+        self._spans = tuple(spans)
         self.lines = LineTable(text)
         outlined = outline(text, spans)
         self.hidden_names = outlined.hidden_names
@@ -58,6 +59,11 @@ class Document:
     @cached_property
     def _calls_by_end(self) -> dict[int, cst.Call]:
         return {self.end(call): call for call in self.nodes(cst.Call)}
+
+    def with_whole(self, definition: cst.FunctionDef) -> Document:
+        """Return the same text, with a definition that may have been left out as it is written."""
+        start = self.start(definition)
+        return Document(self.text, [*self._spans, (start, start)])
 
     def nodes(self, kind: type[_Node]) -> Iterator[_Node]:
         """Yield all nodes of a kind, in no promised order."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import libcst as cst
 
 from pipeprof.advise.edits.code_parts import nodes_in
-from pipeprof.advise.edits.crossing import cut_early, find_crossing
+from pipeprof.advise.edits.crossing import Crossing, cut_early, find_crossing
 from pipeprof.advise.edits.document import Document, Statement
 from pipeprof.advise.edits.source_text import RefusalError, Splice
 from pipeprof.advise.edits.verify import SyntaxTree, expression, parse
@@ -84,18 +84,31 @@ def cut_function(document: Document, function: cst.FunctionDef, cut: int) -> Cut
     Raises:
         RefusalError: it cannot be cut there, or what would cross is not known to fit into an element.
     """
-    statements = _statements(function)
+    statements = statements_of(function)
     starts = [document.lines.line_start(document.start(item)) for item in statements]
     index = max((number for number, start in enumerate(starts) if start <= cut), default=0)
-    _require_plain(document, function)
+    require_plain(document, function)
     _require_parts(function, statements, index)
     early = cut_early(document, function, statements, index)
-    if early > _is_docstring(statements[0]):
+    if early > is_docstring(statements[0]):
         index = early
     crossing = find_crossing(document, function, statements[:index], statements[index:])
+    return put_together(document, function, index, crossing, (_FIRST, _SECOND))
+
+
+def put_together(
+    document: Document, function: cst.FunctionDef, index: int, crossing: Crossing, endings: tuple[str, str]
+) -> CutFunction:
+    """Return the two parts of a function that is cut before its statement ``index``, their names with these endings.
+
+    Raises:
+        RefusalError: its last statement shares its line.
+    """
+    statements = statements_of(function)
+    first, second = (document.fresh_name(f"{function.name.value}_{ending}") for ending in endings)
     made = CutFunction(
-        first=document.fresh_name(f"{function.name.value}_{_FIRST}"),
-        second=document.fresh_name(f"{function.name.value}_{_SECOND}"),
+        first=first,
+        second=second,
         handed=crossing.handed,
         taken=crossing.names,
         repeated=tuple(document.code(item) for item in crossing.repeated),
@@ -131,13 +144,18 @@ def _splices(
     yield Splice(start=rest[0], end=rest[0], text=f"{gap}{whole}")
 
 
-def _statements(function: cst.FunctionDef) -> list[Statement]:
+def statements_of(function: cst.FunctionDef) -> list[Statement]:
+    """Return the statements of a function.
+
+    Raises:
+        RefusalError: they have no lines of their own.
+    """
     if not isinstance(function.body, cst.IndentedBlock):
         raise RefusalError(f"{function.name.value} is written on one line")
     return [item for item in function.body.body if isinstance(item, cst.SimpleStatementLine | cst.BaseCompoundStatement)]
 
 
-def _require_plain(document: Document, function: cst.FunctionDef) -> None:
+def require_plain(document: Document, function: cst.FunctionDef) -> None:
     """Make sure that a function is no more than its statements.
 
     Raises:
@@ -167,7 +185,7 @@ def _require_parts(function: cst.FunctionDef, statements: Sequence[Statement], i
         RefusalError: there is not.
     """
     name = function.name.value
-    if index <= _is_docstring(statements[0]):
+    if index <= is_docstring(statements[0]):
         raise RefusalError(f"{name} draws in its first statement")
     if any(isinstance(node, cst.Return) for node in nodes_in(statements[:index])):
         raise RefusalError(f"{name} can return before it first draws")
@@ -176,7 +194,8 @@ def _require_parts(function: cst.FunctionDef, statements: Sequence[Statement], i
         raise RefusalError(f"the last statement of {name} does not return")
 
 
-def _is_docstring(statement: Statement) -> bool:
+def is_docstring(statement: Statement) -> bool:
+    """Whether a statement is a string alone."""
     small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
     return isinstance(small, cst.Expr) and isinstance(small.value, cst.SimpleString | cst.ConcatenatedString)
 
@@ -187,12 +206,12 @@ def _body(statement: str) -> list[ast.stmt]:
 
 
 class _Exchange(ast.NodeTransformer):
-    """Puts parameters in the place of the parts of a dictionary that cross by themselves."""
+    """Puts parameters in the place of the expressions that the first part works out for the second."""
 
     def __init__(self, names: dict[str, str]) -> None:
-        self._names = {ast.dump(expression(code)): name for code, name in names.items()}
+        self._names = {ast.dump(expression(f"({code}\n)")): name for code, name in names.items()}
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        """Exchange one part."""
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Exchange one expression, or what of it is exchanged."""
         name = self._names.get(ast.dump(node))
         return self.generic_visit(node) if name is None else ast.Name(id=name, ctx=ast.Load())

@@ -19,10 +19,9 @@ from pipeprof.advise.edits.chains import append_call, chain_down, described, lin
 from pipeprof.advise.edits.code_parts import names_in, nodes_in
 from pipeprof.advise.edits.document import Document
 from pipeprof.advise.edits.function_parts import CutFunction, cut_function
+from pipeprof.advise.edits.mapped_function import FUNCTION, called, definition_of, name_function
 from pipeprof.advise.edits.source_text import RefusalError, Splice
 from pipeprof.advise.edits.verify import Rewrite, SyntaxTree, expression
-
-_FUNCTION = "map_func"
 
 
 def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, object]) -> Rewrite:
@@ -41,13 +40,13 @@ def rewrite(document: Document, calls: Sequence[cst.Call], params: Mapping[str, 
         if method(call) != name or not isinstance(call.func, cst.Attribute):
             raise RefusalError(f"{described(call)} is not a .{name}(...) of a dataset")
         require_dataset(document, call)
-    argument = required_argument(document, mapped, _FUNCTION)
+    argument = required_argument(document, mapped, FUNCTION)
     _require_order(document, mapped)
     function, cut = _definition(document, argument.value, params)
     parts = cut_function(document, function, cut)
     start, end = document.start(argument.value), document.end(argument.value)
-    added = ["cache()", *(_called(document, call) for call in shuffles)]
-    added.append(_called(document, mapped, Splice(start=start, end=end, text=parts.second)))
+    added = ["cache()", *(called(document, call) for call in shuffles)]
+    added.append(called(document, mapped, Splice(start=start, end=end, text=parts.second)))
     step = whole_step(document, mapped)
     removals = [_removal(document, shuffle, mapped) for shuffle in shuffles]
     splices = [*parts.splices, Splice(start=start, end=end, text=parts.first), *removals]
@@ -79,15 +78,10 @@ def _definition(document: Document, value: cst.BaseExpression, params: Mapping[s
             pass
         case _:
             raise RefusalError("where the function first draws was not recorded")
-    if not isinstance(value, cst.Name):
-        raise RefusalError("the function has no name of its own")
-    scope = document.scope(value)
-    found = [getattr(binding, "node", None) for binding in scope[value.value]] if scope is not None else []
-    if len(found) != 1 or not isinstance(found[0], cst.FunctionDef):
-        raise RefusalError(f"{value.value} is not the name of one function in this file")
-    if document.lines.line_start(document.start(found[0])) != defined:
-        raise RefusalError(f"{value.value} is not the function that was traced")
-    return found[0], cut
+    function = definition_of(document, value)
+    if document.lines.line_start(document.start(function)) != defined:
+        raise RefusalError(f"{function.name.value} is not the function that was traced")
+    return function, cut
 
 
 # --- the shuffle -------------------------------------------------------------------------------------------------------
@@ -168,15 +162,6 @@ def _is_whole(shuffle: cst.Call, step: Step) -> bool:
 # --- what is added -----------------------------------------------------------------------------------------------------
 
 
-def _called(document: Document, call: cst.Call, changed: Splice | None = None) -> str:
-    """Return a method call without its receiver, as it is written but for one change."""
-    start = document.start(call.func.attr) if isinstance(call.func, cst.Attribute) else document.start(call)
-    text = document.text[start : document.end(call)]
-    if changed is None:
-        return text
-    return text[: changed.start - start] + changed.text + text[changed.end - start :]
-
-
 def _as_statements(document: Document, step: Step, added: Sequence[str]) -> list[Splice]:
     """Return the splice that puts what is added into two statements more."""
     rest = document.rest_of_line(document.end(step.statement))
@@ -206,8 +191,8 @@ def _extend(tree: SyntaxTree, places: Sequence[tuple[int, int]], parts: CutFunct
     mapped = tree.call(end)
     second = copy.deepcopy(mapped)
     shuffles = [(tree.call(place), copy.deepcopy(tree.call(place)), statement) for place, statement in before]
-    _name_function(mapped, parts.first)
-    _name_function(second, parts.second)
+    name_function(mapped, parts.first)
+    name_function(second, parts.second)
     for shuffle, _, statement in shuffles:
         _take_out(tree, shuffle, mapped, statement)
     if not is_step:
@@ -236,13 +221,6 @@ def _chained(receiver: ast.expr, shuffles: Sequence[tuple[ast.Call, ast.Call, in
 
 def _on(call: ast.expr, receiver: ast.expr) -> None:
     call.func.value = receiver  # type: ignore[attr-defined]  # a method call, or the trees differ
-
-
-def _name_function(mapped: ast.Call, name: str) -> None:
-    if mapped.args:
-        mapped.args[0] = ast.Name(id=name, ctx=ast.Load())
-        return
-    next(item for item in mapped.keywords if item.arg == _FUNCTION).value = ast.Name(id=name, ctx=ast.Load())
 
 
 def _take_out(tree: SyntaxTree, shuffle: ast.Call, mapped: ast.Call, statement: int) -> None:

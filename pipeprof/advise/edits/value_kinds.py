@@ -7,7 +7,7 @@ what is one. What the user's functions give, and what may be changed in place be
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import libcst as cst
@@ -89,6 +89,7 @@ class Values:
     made_by: dict[str, cst.SimpleStatementLine] = field(default_factory=dict)  # of the static ones
     made: set[str] = field(default_factory=set)  # what was assigned, or changed
     is_aliased: bool = False  # whether a dictionary may have two names
+    may_draw: bool = False  # whether statements may draw, or be there for their effect: they stay where they are
 
     @classmethod
     def of(cls, document: Document, function: cst.FunctionDef) -> Values:
@@ -204,7 +205,7 @@ class Values:
         known = -1
         while known < len(lost):
             known, becomes = len(lost), {}
-            inside = Values(self.document, self.kinds | dict.fromkeys(lost, Kind.UNKNOWN), is_aliased=self.is_aliased)
+            inside = replace(self, kinds=self.kinds | dict.fromkeys(lost, Kind.UNKNOWN), made_by={}, made=set())
             for line in (node for node in nodes_in([statement]) if isinstance(node, cst.SimpleStatementLine)):
                 inside.take(line)
                 for name in bound_in(line):
@@ -223,7 +224,9 @@ class Values:
         """Refuse what may draw, what binds a name inside of an expression, and calls of which only the effect counts."""
         for node in nodes_in([statement]):
             if isinstance(node, cst.NamedExpr):
-                raise RefusalError("an expression before the first draw assigns a name")
+                raise RefusalError(f"an expression before the {'casts' if self.may_draw else 'first draw'} assigns a name")
+            if self.may_draw:
+                continue
             if isinstance(node, cst.Name) and _DRAWS in node.value.lower():
                 parts = [part for part in self.document.ancestors(node) if isinstance(part, cst.Attribute)]
                 if not any(part.attr.value.startswith(_DRAWS_NOTHING) for part in parts):
