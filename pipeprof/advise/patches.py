@@ -5,6 +5,7 @@ The edits themselves are ``source_edit``'s. It reads the user's files and writes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from pathlib import Path
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
 from pipeprof.advise.changes.cast_later import CAST, last_holder
 from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
+from pipeprof.advise.changes.fuse_decode_crop import FUSE
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.parallel_inside import INSIDE
 from pipeprof.advise.changes.parse_batch import PARSE
 from pipeprof.advise.changes.shrink_prefetch import SHRINK, SIZE, size_of
 from pipeprof.advise.changes.split_map import SPLIT
+from pipeprof.advise.changes.synchronous import SYNCHRONOUS
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend, shown_by_script
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
@@ -31,6 +34,7 @@ from pipeprof.model.profile import TRACED, CallSite, Change, ElementsState, Firs
 _NO_SITE = "The line that makes this stage is not known: the pipeline was built before the capture began."
 _NO_PARSER = "Which call of parse_single_example it is is not known: make it parse_example, and put the batch before the map."
 _NO_PAIR = "The two stages that would change places do not follow each other directly."
+_NO_HOLDER = "Nothing that holds or copies elements is known to stand directly behind the map."
 _NOT_IN_A_TRACE = "A trace does not hold the lines of your code: pipeprof run train.py sees them and writes the patch."
 _NO_DRAW = "The line that first draws is not known: its function is a lambda or a method, or not in a file of yours."
 _ELSEWHERE = "Its function is defined in another file, {file}: cut it there, and put cache() between its parts."
@@ -39,7 +43,10 @@ _DRAWN_EARLY = "Most of what could be kept ({ops}) stands behind the first draw 
 _SHUFFLED = "A shuffle stands further up, and must come behind the cache: it is yours to move."
 _UNLIKE = "The same call makes several maps, and they draw at different lines, or are not all shuffled alike."
 _TWICE = "The predicate would run all of the map's {ops}, too: write it with what the map reads, and put filter() before it."
+_PERHAPS_NO_JPEG = "A file that is no JPEG would fail: the patch is written once a trial has compared the pictures."
 _SMALL_TOO = "The same call makes several prefetches, and one of them is not known to hold more than {wanted} elements."
+_TOO_OLD = "TensorFlow has map(..., synchronous=True) from 2.18 on: map whole batches instead."
+_FIRST_SYNCHRONOUS = (2, 18)
 _LATE_SHARE = 0.2  # of what could be kept may stand behind the first draw
 
 
@@ -162,9 +169,10 @@ def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
     view = next((view for view in analysis.pipelines if view.record.id == item.pipeline_id), None)
     if view is None:
         raise _NoEditError(_NO_SITE)
-    sites, edits, change = _sites(item, view), [], item.change
+    sites, change = _sites(item, view), item.change
+    edits: list[Edit] = []
     if SITES_PER_EDIT[change.kind] > 1 and _pair(item, view) is None:
-        raise _NoEditError(_NO_PAIR)
+        raise _NoEditError(_NO_HOLDER if change.kind == CAST else _NO_PAIR)
     if not sites:
         raise _NoEditError(_NOT_IN_A_TRACE if analysis.profile.run.ended == TRACED else _NO_SITE)
     if change.kind == PARSE:
@@ -172,15 +180,29 @@ def _edits_of(item: Recommendation, analysis: Analysis) -> list[Edit]:
         if parse is None:
             raise _NoEditError(_NO_PARSER)
         edits.append(Edit(change=Change(kind="parse_together"), sites=(parse,)))
-    if change.kind == FILTER:
-        change = replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
-    if change.kind == SHRINK:
-        _require_large(analysis, sites[0], int(change.params[SIZE] or 0))
-    if change.kind == CAST:
-        change = replace(change, params={"compared": _is_compared(item, view)})
     if change.kind == SPLIT:
         return [_split(item, analysis, view, sites[0])]
-    return [*edits, Edit(change=change, sites=sites)]
+    return [*edits, Edit(change=_seen_by_editor(item, analysis, view, sites[0]), sites=sites)]
+
+
+def _seen_by_editor(item: Recommendation, analysis: Analysis, view: PipelineView, site: CallSite) -> Change:
+    """Return the change with what its editor must know of the run.
+
+    Raises:
+        _NoEditError: it would not do what was tried.
+    """
+    change = item.change
+    if change.kind == FILTER:
+        return replace(change, params={"unpacks": _seen_by_filter(item, view).gives_tuple})
+    if change.kind == CAST:
+        return replace(change, params={"compared": _is_compared(item, view)})
+    if change.kind == FUSE:
+        return replace(change, params={"seeded": _draws_by_seeds(item, view)})
+    if change.kind == SYNCHRONOUS and not _has_synchronous(analysis.profile.run.versions.tensorflow):
+        raise _NoEditError(_TOO_OLD)
+    if change.kind == SHRINK:
+        _require_large(analysis, site, int(change.params[SIZE] or 0))
+    return change
 
 
 def _split(item: Recommendation, analysis: Analysis, view: PipelineView, site: CallSite) -> Edit:
@@ -242,6 +264,24 @@ def _shuffle_before(view: PipelineView, stage: StageView) -> CallSite | None:
 
 def _reshuffles(shuffle: StageView) -> bool:
     return shuffle.written is None or shuffle.written.arguments.get("reshuffle_each_iteration") is not False
+
+
+def _has_synchronous(tensorflow: str | None) -> bool:
+    known = re.match(r"(\d+)\.(\d+)", tensorflow or "")
+    return known is not None and (int(known[1]), int(known[2])) >= _FIRST_SYNCHRONOUS
+
+
+def _draws_by_seeds(item: Recommendation, view: PipelineView) -> bool:
+    """Tell whether seeds are set by which a map's function may draw.
+
+    Raises:
+        _NoEditError: no trial has compared its pictures.
+    """
+    if item.trial.elements not in PROVEN:
+        raise _NoEditError(_PERHAPS_NO_JPEG)
+    written = view.stage(item.stage_id or "").written
+    function = written.function if written is not None else None
+    return view.record.global_seed_set or function is None or function.has_op_seed
 
 
 def _is_compared(item: Recommendation, view: PipelineView) -> bool:

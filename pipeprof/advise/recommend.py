@@ -39,7 +39,6 @@ MANUAL = {
     "keep_statistics": "Keep what adapt() found, and give the layer its numbers",
     "batch_inside": "Batch inside the interleave, so that it hands over batches",
     "parse_by_hand": "Batch before parsing, and parse a whole batch in one call",
-    "synchronous": "Map whole batches, or run this cheap map on one thread: synchronous=True",
     "bound_buffer": "Give this buffer a fixed size, or AUTOTUNE a limit: options.autotune.ram_budget",
     "split_once": "Split the data before they are shuffled, or keep the order of the split",
     "repeat_after_shuffle": "Put the repeat after the shuffle",
@@ -71,6 +70,7 @@ _MANUAL_REASON = "it cannot be made mechanically: it changes your own code"
 _REWRITES_FILES = "it rewrites files: pipeprof does not do that yet"
 _REASONS = {
     "steps_per_execution": "it changes your own loop: callbacks and metrics are called once for several steps",
+    "bound_buffer": "how much it may hold is yours to say: no measurement gives a budget, and a smaller shuffle reorders",
     "keep_statistics": "it changes your own model, not the input",
     "batch_inside": "it changes your own function, and the order: elements of one file come in blocks",
     "parse_by_hand": "it changes your own function, which then takes many records",
@@ -83,17 +83,15 @@ _REASONS = {
     "move_to_model": "it changes the model, not the input",
 }  # why a kind is not tried
 NO_EDIT = {
-    "fuse_decode_crop": "The window is written where your function decodes.",
     "repeat_once": "Your loop over epochs must then count their steps: it is yours to write.",
 }  # kinds that can be tried, but not written as source
-TRIED_LATE = frozenset({*NO_EDIT, "cast_later", "split_map"})  # no patch, or often none: nothing is proven on top of these
+TRIED_LATE = frozenset({*NO_EDIT, "cast_later", "fuse_decode_crop", "split_map"})
+"""Kinds with no patch, or often none: nothing is proven on top of these."""
 UNTIMED = frozenset({BUCKET, SHRINK})
 """Kinds whose elements can be compared, but whose gain is none that a replay can time: the model's step, or memory."""
 _KEPT_ELEMENTS = 2  # of a prefetch that nobody draws on, as PP303 counts them
 _SHOWN = "your script was faster with it, run again: pipeprof fix --allow reorders writes it"
-SKETCHED = frozenset(
-    {*NO_EDIT, BUCKET, "cast_later", "filter_earlier", "split_map"}
-)  # the last ones for where there is no patch
+SKETCHED = TRIED_LATE | {BUCKET, "filter_earlier"}  # where no patch can be made
 APPLIED_UNASKED = frozenset({Safety.SAFE, Safety.USES_MEMORY})
 """What a change may do to be applied, or tried, without being asked for."""
 

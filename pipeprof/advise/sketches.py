@@ -336,10 +336,6 @@ def _prefetch_to_device(names: Names, _finding: Finding) -> str:
     return f'{names.dataset} = {names.dataset}.apply(tf.data.experimental.prefetch_to_device("/gpu:0"))  # at the end'
 
 
-def _synchronous(names: Names, _finding: Finding) -> str:
-    return f"{names.dataset} = {names.dataset}.map({names.function}, synchronous=True)  # from TensorFlow 2.18 on"
-
-
 def _bound_buffer(names: Names, _finding: Finding) -> str:
     return _lines(
         "options = tf.data.Options()",
@@ -376,7 +372,6 @@ _SKETCHES: Mapping[str, Callable[[Names, Finding], str]] = {
     "batch_inside": _batch_inside,
     "parse_by_hand": _parse_batch,
     "cast_later": _cast_later,
-    "synchronous": _synchronous,
     "bound_buffer": _bound_buffer,
     "split_once": _split_once,
     "repeat_after_shuffle": _repeat_after_shuffle,

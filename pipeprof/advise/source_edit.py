@@ -30,6 +30,7 @@ SITES_PER_EDIT = {
     "prefetch": 1,
     "parallel_calls": 1,
     "parallel_inside": 1,
+    "synchronous": 1,
     "interleave": 1,
     "bucket": 1,
     "cache": 1,
@@ -43,6 +44,7 @@ SITES_PER_EDIT = {
     "cast_later": 2,
     "split_map": 1,
     "split_shuffled_map": 2,  # split_map of a map that a shuffle stands before
+    "fuse_decode_crop": 1,  # of what is left of a function that was cut
 }
 """Kinds of change that can be written as source, in the order in which they are made, and the calls each needs."""
 
@@ -55,11 +57,11 @@ class Edit:
     """One change and the calls it concerns.
 
     ``parallel_calls``, ``interleave`` and ``cache``: the stage's call; ``parallel_inside``: the call inside its function;
-    ``prefetch`` and options: the call of the pipeline's last stage; those that change places: the two calls as they stand. The
-    params of the change are those of its kind (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``;
-    ``private_threadpool_size``; ``cycle_length``; ``buffer_size``; ``ram_budget``; ``unpacks``; ``compared``). ``cast_later``:
-    the map's call, and the last of those that hold its elements. ``split_map``: the map's call, or the shuffle's and the map's,
-    and the lines of the function's def and of its first draw.
+    ``prefetch`` and options: the call of the pipeline's last stage; those that change places: the two calls as they stand;
+    ``cast_later``: the map's call, and the last of those that hold its elements; ``split_map``: the map's call, or the
+    shuffle's and the map's, and the lines of the function's def and of its first draw. The params are those of its kind
+    (``num_parallel_calls``, -1 for AUTOTUNE; ``filename``; ``private_threadpool_size``; ``cycle_length``; ``buffer_size``;
+    ``ram_budget``), and what the editor must know of it (``unpacks``; ``compared``; ``seeded``).
     """
 
     change: Change

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import runpy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeprof.advise.changes import find_change
@@ -155,3 +157,135 @@ def held_types(replayable: Replayable) -> set[Any]:
     """Return the types of what is batched or shuffled."""
     nodes = [node for node in replayable.graph.node if node.op.startswith(("Batch", "Shuffle", "Cache"))]
     return {tf.as_dtype(item) for node in nodes for item in node.attr["output_types"].list.type}
+
+
+JPEGS = """
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(5)
+coded = []
+for number in range(24):
+    rows, columns = rng.integers(40, 90, 2)
+    pixels = rng.integers(0, 256, (rows // 4 + 1, columns // 4 + 1, 3)).repeat(4, 0).repeat(4, 1)[:rows, :columns]
+    coded.append(tf.io.encode_jpeg(tf.constant(pixels, tf.uint8), chroma_downsampling=number % 2 == 0).numpy())
+source = tf.data.Dataset.from_tensor_slices((coded, np.arange(24)))
+SIDE = 24
+
+
+def corners(data, label):
+    shape = tf.io.extract_jpeg_shape(data)
+    top = tf.where(label % 2 == 0, 0, shape[0] - 20)
+    left = tf.where(label % 4 < 2, 0, shape[1] - 30)
+    image = tf.io.decode_jpeg(data, channels=3)
+    image = tf.image.crop_to_bounding_box(image, top, left, 20, 30)
+    return image, label
+
+
+def with_long_numbers(data, label):
+    image = tf.io.decode_jpeg(data, channels=1)
+    return tf.slice(image, [label // 2, label // 3, 0], [SIDE, 12, 1]), label
+
+
+def sliced(data, label):
+    return tf.slice(tf.io.decode_jpeg(data, 3), [3, 5, 0], [21, 17, 3]), label
+
+
+def drawn(data, label):
+    image = tf.io.decode_jpeg(data, channels=3)
+    image = tf.image.random_crop(image, [SIDE, 16, 3])
+    return image, label
+
+
+def outside(data, label):
+    image = tf.io.decode_jpeg(data, channels=3)
+    image = tf.image.crop_to_bounding_box(image, tf.cast(label, tf.int32), 0, 2000, 16)
+    return image, label
+
+
+def too_large(data, label):
+    image = tf.io.decode_jpeg(data, channels=3)
+    image = tf.image.random_crop(image, [2000, 16, 3])
+    return image, label
+
+
+"""
+
+
+@pytest.mark.parametrize("name", ["corners", "with_long_numbers", "sliced"])
+def test_a_crop_that_is_decoded_alone(workplace: Workplace, name: str) -> None:
+    script = Script(f"{JPEGS}ds = source.map({name})§.batch(4)\n", workplace)
+
+    original, changed = script.replayed("fuse_decode_crop", "map", {})
+    patched = script.patched("fuse_decode_crop", {})
+
+    assert {"DecodeAndCropJpeg"} == {op for op in ops_of(patched) if op.startswith("Decode")}
+    assert patched.load().element_spec == original.load().element_spec
+    require_same(original, patched)
+    require_same(changed, patched)
+
+
+def test_a_crop_at_a_drawn_place(workplace: Workplace) -> None:
+    script = Script(f"{JPEGS}ds = source.map(drawn)§.repeat(4)\n", workplace)
+    whole = [tf.io.decode_jpeg(data, channels=3).numpy() for data, _ in script.run(f"{JPEGS}ds = source\n")]
+
+    original, changed = script.replayed("fuse_decode_crop", "map", {})
+    patched = script.patched("fuse_decode_crop", {})
+
+    assert {"DecodeAndCropJpeg"} == {op for op in ops_of(patched) if op.startswith("Decode")}
+    assert patched.load().element_spec == original.load().element_spec == changed.load().element_spec
+    places = [place_of(image, whole[label]) for image, label in patched.load().as_numpy_iterator()]
+    assert len(places) == 4 * len(whole)
+    assert None not in places
+    assert len(set(places)) > len(whole)
+
+
+def place_of(crop: Any, whole: Any) -> tuple[int, ...] | None:
+    """Return where in a picture a crop was taken, None where its pixels are not to be found."""
+    windows = np.lib.stride_tricks.sliding_window_view(whole, crop.shape)[:, :, 0]
+    found = np.argwhere((windows == crop).all(axis=(2, 3, 4)))
+    return tuple(found[0]) if len(found) else None
+
+
+@pytest.mark.parametrize("name", ["outside", "too_large"])
+def test_a_crop_outside_the_picture_still_fails(workplace: Workplace, name: str) -> None:
+    script = Script(f"{JPEGS}ds = source.map({name})§\n", workplace)
+    patch = workplace.plan(script.text, "fuse_decode_crop")
+    assert patch.diff is not None, patch.reason
+
+    for text in (workplace.marked(script.text)[0], patch.files[workplace.name].decode()):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            list(script.run(text))
+
+
+def ops_of(replayable: Replayable) -> set[str]:
+    return {node.op for function in replayable.graph.library.function for node in function.node_def}
+
+
+def executed(replayable: Replayable) -> list[str]:
+    """Return the stages that TensorFlow makes of a pipeline, its own changes included."""
+    from tensorflow.python.data.experimental.ops import iterator_model_ops
+
+    iterator = iter(replayable.load())
+    next(iterator)
+    return [node.name for node in iterator_model_ops.get_model_proto(iterator).nodes.values()]
+
+
+@pytest.mark.skipif(
+    "synchronous" not in inspect.signature(tf.data.Dataset.map).parameters, reason="TensorFlow has it from 2.18 on"
+)
+@pytest.mark.parametrize("calls", ["", ", num_parallel_calls=2", ", 2, name='m'"])
+def test_a_synchronous_map(workplace: Workplace, calls: str) -> None:
+    text = "import tensorflow as tf\nfactor = tf.constant(3, tf.int64)\nsource = tf.data.Dataset.range(80)\n"
+    script = Script(
+        f"{text}ds = source.map(lambda x: x * factor{calls})§\nds = ds.filter(lambda x: x > 5).batch(4)\n", workplace
+    )
+
+    original, changed = script.replayed("synchronous", "map", {})
+    patched = script.patched("synchronous", {})
+
+    assert "ParallelMapV2" in executed(original)
+    assert "Map" in executed(changed)
+    assert executed(changed) == executed(patched)
+    require_same(original, patched)
+    require_same(changed, patched)

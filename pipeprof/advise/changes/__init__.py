@@ -24,6 +24,7 @@ from pipeprof.advise.changes.shrink_prefetch import ShrinkPrefetch
 from pipeprof.advise.changes.shuffle_earlier import ShuffleEarlier
 from pipeprof.advise.changes.skip_earlier import SkipEarlier
 from pipeprof.advise.changes.split_map import SplitMap
+from pipeprof.advise.changes.synchronous import Synchronous
 from pipeprof.advise.changes.thread_pool import ThreadPool
 from pipeprof.advise.changes.vectorize import Vectorize
 from pipeprof.errors import TrialError
@@ -52,6 +53,7 @@ _ALL: tuple[ChangeKind, ...] = (
     EnableAutotune(),
     LimitMemory(),
     ShrinkPrefetch(),
+    Synchronous(),
 )
 KINDS: Mapping[str, ChangeKind] = {change.kind: change for change in _ALL}
 

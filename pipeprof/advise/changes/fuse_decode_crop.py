@@ -17,11 +17,13 @@ from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
+FUSE = "fuse_decode_crop"
+
 
 class FuseDecodeCrop:
     """A map's function decodes the window that it crops."""
 
-    kind = "fuse_decode_crop"
+    kind = FUSE
     freezes = False
 
     def title(self, view: PipelineView, stage_id: str, params: Params) -> str:  # noqa: ARG002 - one signature for all kinds

@@ -83,7 +83,7 @@ def _bindings(scope: Scope, name: str) -> set[BaseAssignment]:
 def _binding_meaning(document: Document, binding: BaseAssignment, name: str, depth: int) -> str | None:
     if isinstance(binding, ImportAssignment):
         return _import_meaning(binding.node, name)
-    value = _assigned_value(document, binding)
+    value = assigned_value(document, binding)
     if value is None or not isinstance(binding, Assignment):
         return None
     return meaning(document, value, Place.of(document, binding.node), depth + 1)
@@ -119,7 +119,7 @@ def _canonical(name: str) -> str:
     return AUTOTUNE if name == "tensorflow.data.experimental.AUTOTUNE" else name
 
 
-def _assigned_value(document: Document, binding: BaseAssignment) -> cst.BaseExpression | None:
+def assigned_value(document: Document, binding: BaseAssignment) -> cst.BaseExpression | None:
     """Return the value of ``name = value``; None for every other kind of binding."""
     if not isinstance(binding, Assignment) or not isinstance(binding.node, cst.Name):
         return None
@@ -134,7 +134,7 @@ def _assigned_value(document: Document, binding: BaseAssignment) -> cst.BaseExpr
 
 def _binds_none(document: Document, binding: BaseAssignment) -> bool:
     """Whether a binding is the ``tf = None`` of a guarded import: code that reached a pipeline did not take it."""
-    value = _assigned_value(document, binding)
+    value = assigned_value(document, binding)
     return isinstance(value, cst.Name) and value.value == "None"
 
 

@@ -122,7 +122,7 @@ def test_every_title_is_a_short_imperative(kind):
     assert ("map(decode)" in title) is (
         kind in {
             "parallel_calls", "parallel_inside", "cache", "vectorize", "parse_batch", "interleave", "split_map",
-            "fuse_decode_crop", "cast_later",
+            "fuse_decode_crop", "cast_later", "synchronous",
         }
     )  # fmt: skip
 

@@ -76,7 +76,9 @@ def test_a_cast_goes_behind_the_last_stage_that_holds_its_elements(names: str, e
 def test_a_cast_that_nothing_holds_stays_where_it_is(tmp_path: Path) -> None:
     analysis = made(tmp_path, f"{LOAD.format(255)}ds = src.map(load).take(9)", "map", "take")
 
-    assert patch_for([advice("cast_later", "s1")], analysis).diff is None
+    reason = patch_for([advice("cast_later", "s1")], analysis).reason
+
+    assert reason == "Nothing that holds or copies elements is known to stand directly behind the map."
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,34 @@ def test_constants_of_a_cast_are_trusted_where_a_trial_compared_the_elements(
     assert (
         is_written or patch.reason == f"train.py:5: whether {constant} fits a batch, too, is known once the change was tried."
     )
+
+
+CROPPED = """def load(x):
+    x = tf.io.decode_jpeg(x, channels=3)
+    x = tf.image.random_crop(x, [8, 8, 3])
+    return x
+ds = src.map(load).batch(9)"""
+
+
+@pytest.mark.parametrize(
+    ("elements", "is_seeded", "reason"),
+    [
+        (ElementsState.SAME_BUT_RANDOM, False, ""),
+        (ElementsState.SAME_BUT_RANDOM, True, "seeds are set, and its crop would draw other places than before"),
+        (ElementsState.UNCHECKED, False, "A file that is no JPEG would fail: the patch is written once a trial"),
+    ],
+)
+def test_a_crop_is_decoded_alone_once_a_trial_compared_the_pictures(
+    elements: ElementsState, is_seeded: bool, reason: str, tmp_path: Path
+) -> None:
+    analysis = made(tmp_path, CROPPED, "map", "batch")
+    (view,) = analysis.pipelines
+    view = replace(view, record=replace(view.record, global_seed_set=is_seeded))
+
+    patch = patch_for([advice("fuse_decode_crop", "s1", elements)], replace(analysis, pipelines=(view,)))
+
+    assert (patch.diff is None) is bool(reason)
+    assert reason in patch.reason
 
 
 @pytest.mark.parametrize(("twin", "is_written"), [(500, True), (2, False), (-1, False)])
@@ -127,3 +157,18 @@ def test_a_smaller_prefetch_is_written_by_untried_and_only_by_that(elements: Ele
 
     assert not item.accepted
     assert _is_safe_and_untried(item) is (elements is not ElementsState.DIFFERENT)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_written"), [("2.21.0", True), ("2.18.0-rc1", True), ("3.0.0", True), ("2.17.1", False), (None, False)]
+)
+def test_a_map_is_made_synchronous_where_tensorflow_knows_the_word(
+    version: str | None, is_written: bool, tmp_path: Path
+) -> None:
+    analysis = made(tmp_path, "ds = src.map(load)", "map")
+    run = replace(analysis.profile.run, versions=replace(analysis.profile.run.versions, tensorflow=version))
+
+    patch = patch_for([advice("synchronous", "s1")], replace(analysis, profile=replace(analysis.profile, run=run)))
+
+    assert (patch.diff is not None) is is_written
+    assert is_written or patch.reason.startswith("TensorFlow has map(..., synchronous=True) from 2.18 on")

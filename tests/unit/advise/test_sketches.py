@@ -67,9 +67,10 @@ def test_each_kind_of_record_has_its_own_parser() -> None:
 def test_what_the_code_does_not_name_gets_a_usual_name() -> None:
     lambda_function = StageFunction(name="<lambda>", op_types=(), op_count=0)
 
-    assert sketch("synchronous", code="tf.data.Dataset.range(9).map(lambda x: x)", function=lambda_function) == (
-        "dataset = dataset.map(function, synchronous=True)  # from TensorFlow 2.18 on"
-    )
+    made = sketch("rewrite_for_batches", code="tf.data.Dataset.range(9).map(lambda x: x)", function=lambda_function)
+
+    assert made.startswith("def function(batch):\n")
+    assert "\ndataset = dataset.batch(32).map(function, " in made
 
 
 def test_of_the_loop_the_sketch_speaks_of_the_last_stage() -> None:

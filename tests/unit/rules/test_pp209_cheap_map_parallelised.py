@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeprof.advise.recommend import recommend
-from pipeprof.model.diagnosis import Severity
+from pipeprof.model.diagnosis import Safety, Severity
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
 from pipeprof.rules.pp209_cheap_map_parallelised import CheapMapParallelised, CheapMapParameters
 from tests.support.builders import Scene, StageSpec, function, number, python_function, stage
@@ -42,10 +42,10 @@ def test_a_step_that_is_longer_than_one_thread_would_need_fires() -> None:
     assert number(finding, "cost_share") == pytest.approx(0.025 / 0.068)
 
 
-def test_it_is_recommended_by_hand() -> None:
+def test_it_leads_to_a_synchronous_map() -> None:
     (made,) = recommend(SLOW.analysis(), check(SLOW))
 
-    assert made.change.kind == "synchronous"
+    assert (made.change.kind, made.safety) == ("synchronous", Safety.SAFE)
 
 
 def test_a_call_counts_with_what_it_costs_at_least() -> None:
