@@ -24,7 +24,7 @@ from pipeprof.model.profile import RunInfo
 _NOT_HERE = {
     "cast_later": f"the stages between would have to be made anew; {BY_SOURCE}",
     "repeat_once": "your loop would never end; the report holds a sketch for the source",
-    "fuse_decode_crop": f"a file that is no JPEG would end the program; {_BY_SOURCE}",
+    "fuse_decode_crop": f"a file that is no JPEG would end the program; {BY_SOURCE}",
 }
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory", "nondeterministic", READY})  # nothing is made earlier for them
 _MOVES_DRAWS = frozenset({"parallel_calls", "parallel_inside", "interleave", "cache"})  # of the stage itself
