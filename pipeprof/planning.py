@@ -6,6 +6,7 @@ Reads the user's files only to see that they are as they were. It must not load 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -60,7 +61,7 @@ def plan_changes(
     """
     _refuse_other_script(profile, command, directory or Path.cwd())
     _refuse_changed_sources(profile)
-    _refuse_other_place(profile)
+    refuse_other_place(profile)
     analysis = analyse(profile)
     found = recommend(analysis, judge_as_chosen(analysis, choice or Choice()).findings)
     shown = [item for item in found if item.accepted or _is_shown(item, analysis, untimed and item.safety in allow)]
@@ -121,9 +122,10 @@ def plan_ceiling(profile: Profile) -> ApplyPlan:
     """Return a plan that puts one batch, always ready, in the place of the training input.
 
     Raises:
-        UserError: the sources changed since, or no training input was seen.
+        UserError: the sources changed since, it is a run of another machine or TensorFlow, or no training input was seen.
     """
     _refuse_changed_sources(profile)
+    refuse_other_place(profile)
     train = analyse(profile).train
     if train is None:
         raise UserError(f"no training input was seen in {profile.run.id}", "pipeprof report shows what was")
@@ -167,14 +169,32 @@ def _refuse_changed_sources(profile: Profile) -> None:
             raise UserError(f"{source.path} {what} since {profile.run.id}", _AGAIN)
 
 
-def _refuse_other_place(profile: Profile) -> None:
+def refuse_other_place(profile: Profile) -> None:
+    """Refuse a run of another machine or TensorFlow: what was confirmed there is confirmed for nothing here.
+
+    Raises:
+        UserError: it is one.
+    """
+    what = other_place(profile)
+    if what:
+        raise UserError(what, _AGAIN)
+
+
+def other_place(profile: Profile) -> str:
+    """Return what of the place of a run differs from here, empty where nothing does."""
     then, now = profile.run.host, host_facts()
     for name, was, is_now in (("CPU", then.cpu_model, now.cpu_model), ("number of cores", then.cores, now.cores)):
         if was != is_now:
-            raise UserError(f"{profile.run.id} was made on another machine ({name}: {was}, here {is_now})", _AGAIN)
+            return f"{profile.run.id} was made on another machine ({name}: {was}, here {is_now})"
     was, here = profile.run.versions.tensorflow, _tensorflow_version()
-    if was is not None and here is not None and was != here:
-        raise UserError(f"{profile.run.id} was made with TensorFlow {was}, and this is {here}", _AGAIN)
+    if was is not None and here is not None and _as_installed(was) != _as_installed(here):
+        return f"{profile.run.id} was made with TensorFlow {was}, and this is {here}"
+    return ""
+
+
+def _as_installed(version: str) -> str:
+    """Return a version as an installer writes it: TensorFlow calls itself 2.21.0-rc1 where that has 2.21.0rc1."""
+    return re.sub(r"[-.]?(rc|dev)", r"\1", version)
 
 
 def _tensorflow_version() -> str | None:

@@ -1,7 +1,8 @@
 """Command ``fix``: prints the confirmed changes of a run as one patch; ``--apply`` writes them into the files.
 
 The patch goes to standard output, in the files' own encodings, so that it can be piped into ``patch -p1``. Files that changed
-since the run are refused, all of them together: half a patch is none. It must not run or try anything.
+since the run are refused, all of them together: half a patch is none. A run of another machine or TensorFlow is patched in no
+file, and printed with a word about it. It must not run or try anything.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeprof.store import DEFAULT_ROOT, find_run
 
 if TYPE_CHECKING:
     from pipeprof.advise.patches import Left
+    from pipeprof.model.profile import Profile
 
 _BY_HAND = "by hand, as pipeprof report sketches it"
 
@@ -29,7 +31,11 @@ _BY_HAND = "by hand, as pipeprof report sketches it"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pipeprof fix``."""
     parser.add_argument("run_name", metavar="RUN", nargs="?", help="a run's directory or its name (default: the newest)")
-    parser.add_argument("--apply", action="store_true", help="write the changes into the files")
+    parser.add_argument(
+        "--apply",
+        action="store_true",
+        help="write the changes into the files, where machine and TensorFlow are those of the run",
+    )
     parser.add_argument("--untried", action="store_true", help="also take safe changes that were not tried")
     parser.add_argument(
         "--allow",
@@ -61,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise _nothing_to_patch(made.left, untried=arguments.untried)
     if made.patch.diff is None:
         raise UserError(made.patch.reason.rstrip("."), "nothing was written; pipeprof report shows the changes one by one")
+    _check_place(profile, is_written=arguments.apply)
     for title in made.changes:
         print(f"pipeprof: {title}", file=sys.stderr)
     for item in made.left:
@@ -73,6 +80,20 @@ def run(arguments: argparse.Namespace) -> int:
     _write_all({base / path: content for path, content in made.patch.files.items()})
     sys.stdout.write("".join(f"changed {path}\n" for path in made.patch.files))
     return 0
+
+
+def _check_place(profile: Profile, *, is_written: bool) -> None:
+    """Say that a patch was proven in another place; there it may be read and carried back, but nothing is written here.
+
+    Raises:
+        UserError: it was to be written.
+    """
+    from pipeprof.planning import other_place, refuse_other_place
+
+    if is_written:
+        refuse_other_place(profile)
+    elif found := other_place(profile):
+        print(f"pipeprof: {found}: the patch is proven for there; --apply would write nothing here", file=sys.stderr)
 
 
 def _nothing_to_patch(left: Sequence[Left], *, untried: bool) -> UserError:

@@ -105,6 +105,32 @@ def test_another_tensorflow_is_refused(profile: Profile, monkeypatch: pytest.Mon
     assert refusal(other) == f"{profile.run.id} was made with TensorFlow 2.17.1, and this is 2.18.0"
 
 
+def test_a_release_candidate_is_the_same_by_its_own_name_and_the_installers(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_tensorflow_version", lambda: "2.19.0rc1")
+    versions = profile.run.versions
+    same, other = (
+        replace(profile, run=replace(profile.run, versions=replace(versions, tensorflow=name)))
+        for name in ("2.19.0-rc1", "2.19.0-rc2")
+    )
+
+    assert planning.other_place(same) == ""
+    assert "made with TensorFlow 2.19.0-rc2, and this is 2.19.0rc1" in planning.other_place(other)
+
+
+def test_a_ceiling_of_another_machine_or_tensorflow_is_refused(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = profile.run
+    monkeypatch.setattr(planning, "_tensorflow_version", lambda: "2.18.0")
+    elsewhere = replace(run, host=replace(run.host, cores=run.host.cores + 1))
+    older = replace(run, versions=replace(run.versions, tensorflow="2.17.1"))
+
+    with pytest.raises(UserError, match="was made on another machine"):
+        planning.plan_ceiling(replace(profile, run=elsewhere))
+    with pytest.raises(UserError, match=r"made with TensorFlow 2\.17\.1, and this is 2\.18\.0"):
+        planning.plan_ceiling(replace(profile, run=older))
+
+
 @pytest.mark.parametrize(
     "details",
     [{"state": TrialState.NO_DIFFERENCE}, {"elements": ElementsState.UNCHECKED}, {"elements": ElementsState.REORDERED}],

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeprof import planning
 from pipeprof.advise.recommend import recommendation_id
+from pipeprof.capture.host_facts import host_facts
 from pipeprof.cli.main import main
 from pipeprof.model.profile import CallSite, Change, ElementsState, ExecutedStage, LoopBin, SourceFile, TrialRecord, TrialState
-from pipeprof.store import RunDirectory
+from pipeprof.store import RunDirectory, find_run
 from tests.support.builders import Scene, random_function, stage
 
 BEFORE = "import tensorflow as tf\n\ndataset = source()\ndataset = dataset.map(augment)\nfit(dataset)\n"
@@ -69,7 +71,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
         run.write_profile(
             replace(
                 profile,
-                run=replace(profile.run, id=run.id, sources=(source,), working_directory=str(tmp_path)),
+                run=replace(profile.run, id=run.id, sources=(source,), working_directory=str(tmp_path), host=host_facts()),
                 pipelines=(replace(record, written=written, executed=executed, loop=loop, **facts),),
                 trials=trials,
             )
@@ -163,3 +165,60 @@ def test_a_confirmed_change_of_the_order_is_written_only_when_that_is_allowed(
 
     assert main(["fix", "--allow", "reorders"]) == 0
     assert "+dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)" in capsys.readouterr().out
+
+
+def move_run(monkeypatch: pytest.MonkeyPatch, place: str) -> str:
+    """Make the kept run one of another place, and return what is said of that."""
+    run = find_run(None)
+    profile = run.load()
+    info = profile.run
+    if place == "machine":
+        info = replace(info, host=replace(info.host, cpu_model="Z80"))
+        told = f"{info.id} was made on another machine (CPU: Z80, here {host_facts().cpu_model})"
+    else:
+        monkeypatch.setattr(planning, "_tensorflow_version", lambda: "2.18.0")
+        info = replace(info, versions=replace(info.versions, tensorflow="2.17.1"))
+        told = f"{info.id} was made with TensorFlow 2.17.1, and this is 2.18.0"
+    run.write_profile(replace(profile, run=info))
+    return told
+
+
+@pytest.mark.parametrize("place", ["machine", "TensorFlow"])
+def test_a_run_of_another_place_is_not_written_into_files(
+    kept: Callable[..., Path], place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = kept(confirmed())
+    told = move_run(monkeypatch, place)
+    before = sorted(script.parent.rglob("*"))
+
+    assert main(["fix", "--apply"]) == 2
+
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert seen.err == f"pipeprof: {told} \N{EM DASH} run the script again with pipeprof run, then apply that run\n"
+    assert script.read_text() == BEFORE
+    assert sorted(script.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["machine", "TensorFlow"])
+def test_a_run_of_another_place_is_printed_with_a_word_about_it(
+    kept: Callable[..., Path], place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(confirmed())
+    told = move_run(monkeypatch, place)
+
+    assert main(["fix"]) == 0
+
+    seen = capsys.readouterr()
+    assert "+dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)" in seen.out
+    assert seen.err.splitlines()[0] == f"pipeprof: {told}: the patch is proven for there; --apply would write nothing here"
+
+
+def test_of_a_run_of_this_place_nothing_is_said_of_places(
+    kept: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept(confirmed())
+
+    assert main(["fix"]) == 0
+
+    assert "was made" not in capsys.readouterr().err
