@@ -218,6 +218,7 @@ def _start_session(settings: Settings, run: RunDirectory, command: tuple[str, ..
         command=command,
         started_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         working_directory=str(Path.cwd()),
+        own_directory=str(run.path),
     )
     with _active_lock:
         if _active is not None and _active.active:

@@ -168,3 +168,9 @@ class IteratorBook:
 
 def _reading(item: _Watched, snapshot: Snapshot, at_s: float, *, is_last: bool) -> Reading:
     return Reading(item.number, item.pipeline, item.counters, snapshot, at_s, is_last, item.is_blind)
+
+
+def first_worker(iterator: Any) -> Any:
+    """Return what an iterator of ``tf.distribute`` wraps: its first worker's iterator over devices."""
+    workers = getattr(iterator, "_iterators", None)
+    return workers[0]._iterator if workers else iterator

@@ -11,9 +11,9 @@ import functools
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
 
 ITERATOR_MODULE = "tensorflow.python.data.ops.iterator_ops"
@@ -25,6 +25,8 @@ KERAS_MODULE = "keras.src.backend.tensorflow.trainer"
 PYTHON_CALLS_MODULE = "tensorflow.python.ops.script_ops"
 _REPLICAS = "an iterator over devices"
 _DISTRIBUTED = "a strategy's iterator"
+Replace = Callable[[Any, str, Callable[..., Any]], None]  # an owner (Any: a class or a module), a name in it, what to put there
+Maker = Callable[[Replace, ModuleType], None]
 
 
 class Observer(Protocol):
@@ -81,8 +83,8 @@ class Observer(Protocol):
 class Patches:
     """Everything that is put into other packages, and its way out."""
 
-    def __init__(self, observer: Observer) -> None:
-        """Prepare; nothing is changed before ``install``."""
+    def __init__(self, observer: Observer, further: Mapping[str, Maker] = MappingProxyType({})) -> None:
+        """Prepare; nothing is changed before ``install``. ``further`` are other hooks, by the modules they belong into."""
         self._observer = observer
         self._undo: list[Callable[[], None]] = []
         self._finder: _Finder | None = None
@@ -94,6 +96,7 @@ class Patches:
             OPTIONAL_MODULE: self._patch_optionals,
             KERAS_MODULE: self._patch_keras,
             PYTHON_CALLS_MODULE: lambda _module: None,
+            **{name: functools.partial(make, self._replace) for name, make in further.items()},
         }
 
     def install(self) -> None:
@@ -138,7 +141,7 @@ class Patches:
             try:
                 original(self, *args, **kwargs)
             except BaseException as error:
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             if observer.active:
                 _report(observer, "a dataset", lambda: observer.dataset_made(self))
@@ -158,7 +161,7 @@ class Patches:
             try:
                 return original(*args, **kwargs)
             except BaseException as error:
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
 
         self._replace(owner, name, announced)
@@ -176,7 +179,7 @@ class Patches:
             try:
                 original_init(self, dataset, *args, **kwargs)
             except BaseException as error:
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             if observer.active and dataset is not None:
                 _report(observer, "an iterator", lambda: observer.iterator_made(self, dataset, start))
@@ -199,7 +202,7 @@ class Patches:
                 original(self, dataset, *args, **kwargs)
             except BaseException as error:
                 _report(observer, _REPLICAS, lambda: observer.replicas_made(None, None, start))
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             made = self if observer.active and dataset is not None else None
             _report(observer, _REPLICAS, lambda: observer.replicas_made(made, dataset, start))
@@ -221,7 +224,7 @@ class Patches:
                 result = original(*args, **kwargs)
                 ok = True
             except BaseException as error:
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             finally:
                 _report(observer, _DISTRIBUTED, lambda: observer.distributed_next_called(start, ok))
@@ -240,7 +243,7 @@ class Patches:
             try:
                 result = original(self, *args, **kwargs)
             except BaseException as error:
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             if observer.active:
                 _report(observer, "an optional", lambda: observer.optional_asked(self, start, result))
@@ -261,7 +264,7 @@ class Patches:
             except BaseException as error:
                 if observer.active:
                     _report(observer, "Keras' loop", lambda: observer.keras_step(None, start))
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             if observer.active:
                 _report(observer, "Keras' loop", lambda: observer.keras_step(result, start))
@@ -281,7 +284,7 @@ def _timed_next(observer: Observer, original: Callable[[Any], Any], *, is_option
         except BaseException as error:
             if start >= 0:
                 _report_next(observer, self, start, False)
-            _leave_traceback(error)
+            leave_traceback(error)
             raise
         if start >= 0:
             _report_next(observer, self, start, True, result if is_optional else None)
@@ -297,7 +300,7 @@ def _report_next(observer: Observer, iterator: Any, start_s: float, ok: bool, op
         observer.failed("observing next", error)
 
 
-def _leave_traceback(error: BaseException) -> None:
+def leave_traceback(error: BaseException) -> None:
     """Take the calling wrapper's own frame out of a traceback; a bare ``raise`` afterwards does not put it back."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
@@ -342,7 +345,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             try:
                 execute(module)
             except BaseException as error:
-                _leave_traceback(error)
+                leave_traceback(error)
                 raise
             finally:
                 loader.__dict__.pop("exec_module", None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeprof._version import __version__
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.capture.datasets import DatasetRegistry
+from pipeprof.capture.file_writes import FileWrites
 from pipeprof.capture.host import host_facts
 from pipeprof.capture.pipelines import PipelineBook, PipelineEntry
 from pipeprof.capture.trace_book import TraceBook
@@ -68,6 +69,7 @@ class RunFacts:
     command: tuple[str, ...]
     started_at: str
     working_directory: str
+    own_directory: str = ""  # what pipeprof writes of the run goes there
 
 
 class ProfileMaker:
@@ -87,6 +89,7 @@ class ProfileMaker:
         *,
         wall_s: float,
         problems: Sequence[str],
+        file_writes: FileWrites,
         overhead_share: float,
         host: HostSeries,
         gpus: tuple[GpuSeries, ...],
@@ -104,8 +107,10 @@ class ProfileMaker:
             host=replace(self.host, gpus=tuple(gpu.name for gpu in gpus)),
             wall_s=wall_s,
             capture_overhead_share=overhead_share,
-            problems=(*problems, *self._lines_unknown(), *self._out_of_sight()),
+            problems=(*problems, *file_writes.problems, *self._lines_unknown(), *self._out_of_sight()),
             sources=self._sources(),
+            wrote_outside=file_writes.paths(),
+            wrote_more=file_writes.is_full,
         )
         entries = [entry for entry in self._pipelines.all() if entry.recorder.elements or entry.is_in_graph]
         loops = {entry.id: self._loop(entry) for entry in entries}

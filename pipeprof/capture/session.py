@@ -17,12 +17,14 @@ from pipeprof.capture.call_sites import Origin
 from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
 from pipeprof.capture.end_mark import set_mark
+from pipeprof.capture.file_hooks import file_hooks
+from pipeprof.capture.file_writes import FileWrites
 from pipeprof.capture.gil import GilProbe
 from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.input_threads import InputThreads
-from pipeprof.capture.iterators import IteratorBook
+from pipeprof.capture.iterators import IteratorBook, first_worker
 from pipeprof.capture.joined_calls import JoinedCalls
 from pipeprof.capture.native_log import is_quiet
 from pipeprof.capture.next_calls import More, Next, Told, TornDown
@@ -78,7 +80,8 @@ class CaptureSession:
         self._gpu = GpuSampler(self.now)
         self._run_delay = RunDelay()
         self._input_threads = InputThreads()
-        self._patches = Patches(self)
+        self._file_writes = FileWrites(facts.working_directory, facts.own_directory)
+        self._patches = Patches(self, file_hooks(self._file_writes))
         self._traces = TraceBook()
         self._windows = {True: WindowSchedule(), False: WindowSchedule.for_looking_inside()}  # by blindness
         self._since_s: dict[bool, float] = {}  # when the first pipeline that wants a window was seen
@@ -105,6 +108,7 @@ class CaptureSession:
         """Begin to observe."""
         self.active = True
         self._patches.install()
+        self._file_writes.start()
         self._thread = threading.Thread(target=self._run, name="pipeprof-sampler", daemon=True)
         self._thread.start()
 
@@ -114,6 +118,7 @@ class CaptureSession:
         self._end_sampling()
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout=_JOIN_S)
+        self._file_writes.stop()
         self._patches.uninstall()
         self._python_calls.uninstall()
         held = self._lock.acquire(timeout=_JOIN_S)
@@ -255,7 +260,7 @@ class CaptureSession:
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Note that Keras' loop asked for its next step."""
-        number = None if step is None else self._iterators.number(_first_worker(step[2]))
+        number = None if step is None else self._iterators.number(first_worker(step[2]))
         if number is not None:
             self._input_threads.stepped(number)
         elements = 0 if step is None else step[1] - step[0] + 1
@@ -380,6 +385,7 @@ class CaptureSession:
         return self._maker.make(
             wall_s=self.now(),
             problems=(*self._problems, *self._host.problems, *self._gpu.problems),
+            file_writes=self._file_writes,
             overhead_share=self._own_cpu_s / max(self.now(), 1e-9),
             host=self._host.freeze(),
             gpus=self._gpu.freeze(),
@@ -392,9 +398,3 @@ class CaptureSession:
             action()
         except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
             self.failed(what, error)
-
-
-def _first_worker(iterator: Any) -> Any:
-    """Return what an iterator of ``tf.distribute`` wraps: its first worker's iterator over devices."""
-    workers = getattr(iterator, "_iterators", None)
-    return workers[0]._iterator if workers else iterator

@@ -25,9 +25,12 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say where a script may run again."""
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--yes", action="store_true", help="run it even where it writes into its working directory")
-    place.add_argument(
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="run it though it writes files into its working directory or, with --scratch, outside of the copy",
+    )
+    parser.add_argument(
         "--scratch",
         metavar="DIR",
         help="run it in copies of its working directory, made in DIR or where temporary files are (auto), and deleted after",

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -22,7 +22,8 @@ from pipeprof.cli import amounts, choosing
 from pipeprof.cli.reporting import write_html
 from pipeprof.errors import UserError
 from pipeprof.model.diagnosis import Safety
-from pipeprof.model.profile import TRACED, PipelineRecord, Profile, TrialRecord
+from pipeprof.model.profile import TRACED, PipelineRecord, Profile, RunInfo, TrialRecord
+from pipeprof.report.text import one_line
 from pipeprof.rerun import Rerun, RerunOrder
 from pipeprof.store import DEFAULT_ROOT, DIAGNOSIS_FILE, HTML_FILE, RunDirectory, find_run
 
@@ -76,7 +77,7 @@ class Wanted:
 
     pairs: int
     budget_s: float  # for the steps of one process
-    is_agreed: bool  # to run it where it is, though it writes files there
+    is_agreed: bool  # to run it though it writes files, where it is or outside of its copy
     scratch: str | None
     is_of_ceiling: bool = False  # instead of the confirmed changes
     allow: tuple[Safety, ...] = ()  # what else changes may do to the data
@@ -122,8 +123,10 @@ def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO)
     )
     train = _train(profile)
     steps = _steps_within(train, wanted.budget_s)
-    if not wanted.is_agreed and wanted.scratch is None:
-        _refuse_written(profile, directory.path.parent)
+    if not wanted.is_agreed:
+        _refuse_written(profile, directory.path.parent, in_copy=wanted.scratch is not None)
+    elif profile.run.wrote_outside:
+        _say(f"the script wrote {_outside(profile.run)} outside of {base}, and will again, as --yes allows")
     with _scratch(wanted.scratch, base) as scratch:
         order = RerunOrder(
             command=profile.run.command,
@@ -206,16 +209,41 @@ def _deadline(profile: Profile) -> float:
     return _PATIENCE * profile.run.wall_s + _START_S
 
 
-def _refuse_written(profile: Profile, ignored: Path) -> None:
+def _refuse_written(profile: Profile, ignored: Path, *, in_copy: bool) -> None:
+    """Refuse what the script would write again, where nobody agreed to it: a copy takes only what it writes into itself.
+
+    Raises:
+        UserError: it wrote files, and where.
+    """
     from pipeprof.rerun_place import written_files
 
-    files = [str(path) for path in written_files(profile.run, ignored)]
-    if files:
-        more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
+    run = profile.run
+    inside = [] if in_copy else [str(path) for path in written_files(run, ignored)]
+    if inside and run.wrote_outside:
         raise UserError(
-            f"the script wrote {', '.join(files[:_SHOWN_FILES])}{more} in {profile.run.working_directory}, and would again",
+            f"the script wrote {_some(inside)} in {run.working_directory} and {_outside(run)} outside of it, and would again",
+            "--scratch auto --yes runs it in a copy, which protects only the former, --yes runs it where it is",
+        )
+    if inside:
+        raise UserError(
+            f"the script wrote {_some(inside)} in {run.working_directory}, and would again",
             "--scratch auto runs it in a copy, --yes runs it where it is",
         )
+    if run.wrote_outside:
+        raise UserError(
+            f"the script wrote {_outside(run)} outside of {run.working_directory}, and would again",
+            f"a copy does not protect that: {'--yes beside --scratch' if in_copy else '--yes'} runs it all the same",
+        )
+
+
+def _outside(run: RunInfo) -> str:
+    return _some(run.wrote_outside, is_all=not run.wrote_more)
+
+
+def _some(paths: Sequence[str], *, is_all: bool = True) -> str:
+    more = len(paths) - _SHOWN_FILES
+    counted = f" and {'' if is_all else 'at least '}{more} more" if more > 0 else ""
+    return f"{', '.join(one_line(path) for path in paths[:_SHOWN_FILES])}{counted}"
 
 
 @contextlib.contextmanager

@@ -12,13 +12,16 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 pytest.importorskip("tensorflow")
 
 OWN_FILE = 'open("weights.txt", "a").write("saved")\n'
+OTHER_FILE = 'open("../log.txt", "a").write("again ")\n'
 
 
-def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path):
+def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path, monkeypatch):
     work = tmp_path / "work"
     work.mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # what lies there would be nobody's
     script = work / "train.py"
-    script.write_text(SCRIPT.read_text() + OWN_FILE)
+    script.write_text(SCRIPT.read_text() + OWN_FILE + OTHER_FILE)
     pipeprof = [sys.executable, "-m", "pipeprof"]
     run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=work)
     (first,) = (work / "reports").iterdir()
@@ -27,12 +30,19 @@ def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path):
     refused = run(*pipeprof, "confirm", "--rerun", "1", cwd=work)
 
     assert (refused.stdout, refused.returncode) == ("", 2)
-    assert "the script wrote weights.txt in " in refused.stderr
+    assert f"the script wrote weights.txt in {work} and {tmp_path}/log.txt outside of it, and would again" in refused.stderr
 
     place = tmp_path / "scratch"
-    made = run(*pipeprof, "confirm", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), cwd=work)
+    in_copy = run(*pipeprof, "confirm", "--rerun", "1", "--scratch", str(place), cwd=work)
+
+    assert (in_copy.stdout, in_copy.returncode) == ("", 2)
+    assert f"the script wrote {tmp_path}/log.txt outside of {work}, and would again" in in_copy.stderr
+    assert (tmp_path / "log.txt").read_text() == "again "
+
+    made = run(*pipeprof, "confirm", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), "--yes", cwd=work)
 
     assert made.returncode == 0, made.stderr
+    assert made.stderr.startswith(f"pipeprof: the script wrote {tmp_path}/log.txt outside of {work}, and will again")
     assert made.stdout.splitlines()[0].startswith("with: Cache what map(slow) gives")
     assert "output identical" in made.stdout
     assert (work / "weights.txt").read_text() == "saved"
@@ -48,7 +58,9 @@ def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path):
     assert rerun["changes"] == [json.loads((first / "trials.jsonl").read_text().splitlines()[0])["trial"]["id"]]
     assert "Training again" in run(*pipeprof, "report", cwd=work).stdout
 
-    most = run(*pipeprof, "confirm", "--ceiling", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), cwd=work)
+    most = run(
+        *pipeprof, "confirm", "--ceiling", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), "--yes", cwd=work
+    )
 
     assert most.returncode == 0, most.stderr
     assert most.stdout.startswith("with: One batch, always ready, in the place of the input (train.py:")

@@ -64,6 +64,71 @@ def test_files_that_the_script_wrote_forbid_it(script: Path, capsys: pytest.Capt
     assert "--yes" in line
 
 
+def note_outside(*paths: str, more: bool = False) -> None:
+    change_run(wrote_outside=paths, wrote_more=more)
+
+
+def write_inside(script: Path) -> None:
+    started = datetime.fromisoformat(find_run(None).load().run.started_at).timestamp()
+    (script.parent / "model.h5").touch()
+    os.utime(script.parent / "model.h5", (started + 1, started + 1))
+
+
+def test_files_outside_forbid_it_with_a_copy_and_without(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    note_outside("/data/ckpt-1*", "/data/log.csv")
+    told = f"the script wrote /data/ckpt-1*, /data/log.csv outside of {script.parent}, and would again"
+
+    assert f"{told} \N{EM DASH} a copy does not protect that: --yes runs it all the same" in refused(capsys)
+    in_copy = refused(capsys, "--scratch", "auto")
+    assert f"{told} \N{EM DASH} a copy does not protect that: --yes beside --scratch runs it all the same" in in_copy
+
+
+@pytest.mark.parametrize(("more", "count"), [(False, "2 more"), (True, "at least 2 more")])
+def test_a_few_files_outside_are_named_and_the_rest_counted(
+    script: Path, capsys: pytest.CaptureFixture[str], more: bool, count: str
+) -> None:
+    note_outside(*(f"/d/{number}" for number in range(7)), more=more)
+
+    assert f"the script wrote /d/0, /d/1, /d/2, /d/3, /d/4 and {count} outside of " in refused(capsys)
+
+
+def test_a_copy_protects_what_is_inside_and_only_that(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_inside(script)
+    note_outside("/data/log.csv")
+
+    line = refused(capsys)
+
+    assert f"the script wrote model.h5 in {script.parent} and /data/log.csv outside of it, and would again" in line
+    assert "--scratch auto --yes runs it in a copy, which protects only the former" in line
+
+
+class AgreedError(Exception):
+    """The re-run would begin."""
+
+
+@pytest.mark.parametrize("words", [("--yes",), ("--yes", "--scratch", "auto")])
+def test_who_agrees_is_told_what_is_written_outside(
+    script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def began(*_given: object) -> None:
+        raise AgreedError
+
+    monkeypatch.setattr(confirm, "Rerun", began)
+    write_inside(script)
+    note_outside("/data/a\nb.csv")
+
+    with pytest.raises(AgreedError):
+        main(["confirm", *words])
+
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line == f"pipeprof: the script wrote /data/a b.csv outside of {script.parent}, and will again, as --yes allows"
+
+
+def test_the_ceiling_of_a_run_of_another_machine_is_not_run(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_run(host=replace(host_facts(), cpu_model="Z80"))
+    assert "was made on another machine" in refused(capsys, "--ceiling")
+
+
 def test_a_script_that_changed_or_is_gone_is_not_run(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script.write_text("pass\n")
     assert f"{script} has changed since" in refused(capsys)
