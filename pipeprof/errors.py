@@ -32,3 +32,17 @@ class UserError(PipeprofError):
 
 class TrialError(PipeprofError):
     """A change could not be tried; the text is the reason shown beside ``not-tried``."""
+
+
+class RanOutError(TrialError):
+    """A pipeline ran out of memory while it was replayed.
+
+    Attributes:
+        is_of_change: it was the changed one, after the pipeline as it is had enough.
+    """
+
+    def __init__(self, reason: str, *, is_of_change: bool = False) -> None:
+        """Keep what was raised, and by which pipeline."""
+        super().__init__(f"{'the changed pipeline' if is_of_change else 'the replay'} ran out of memory: {reason}")
+        self.reason = reason
+        self.is_of_change = is_of_change

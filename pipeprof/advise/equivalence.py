@@ -24,6 +24,7 @@ from pipeprof.advise.sampling import batch_sizes, ends_with_batch
 from pipeprof.advise.sides import FEWEST_BATCHES, UNBATCHED_ELEMENTS, Equivalence, Leeway, Limits, Pair, join
 from pipeprof.advise.specs import cardinality_difference, spec_difference, unsupported_spec
 from pipeprof.advise.steadiness import Steadiness, find_steadiness
+from pipeprof.errors import RanOutError
 from pipeprof.model.profile import ElementsState
 from pipeprof.units import percent
 
@@ -56,6 +57,7 @@ def compare(
 
     Raises:
         TrialError: one of them cannot be loaded.
+        RanOutError: one of them ran out of memory.
     """
     reason = unsupported_spec(original.element_spec)
     if reason:
@@ -135,11 +137,14 @@ class _Comparison:
         bounds = Bounds(elements=limits.elements, deadline_s=half, epochs=limits.epochs, keep_arrays=True, whole_epochs=True)
         ours = read_epochs(self._original, bounds)
         longest = max((len(epoch) for epoch in ours), default=0)
-        if limits.leeway.in_one:
-            return ours, read_in_one(self._changed, [len(epoch) for epoch in ours], self._deadline_s)
         limit = limits.elements if all(epoch.complete for epoch in ours) else longest
-        theirs = read_epochs(self._changed, replace(bounds, elements=limit, deadline_s=self._deadline_s, epochs=len(ours)))
-        return ours, theirs
+        try:
+            if limits.leeway.in_one:
+                return ours, read_in_one(self._changed, [len(epoch) for epoch in ours], self._deadline_s)
+            bounds = replace(bounds, elements=limit, deadline_s=self._deadline_s, epochs=len(ours))
+            return ours, read_epochs(self._changed, bounds)
+        except RanOutError as error:
+            raise RanOutError(error.reason, is_of_change=True) from error
 
     def _equal(self, result: Equivalence) -> Equivalence:
         state = ElementsState.SAME_BUT_RANDOM if self._randomness.is_random else ElementsState.IDENTICAL

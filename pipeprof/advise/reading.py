@@ -1,7 +1,7 @@
 """Reads whole epochs of a Replayable and keeps what a comparison needs.
 
 One iterator at a time. An epoch is a list of digests, and the arrays themselves up to a limit, for judging rounding. An
-error that the pipeline raises ends the epoch and is part of it. Nothing here judges.
+error that the pipeline raises ends the epoch and is part of it; where memory ran out, nothing was read. Nothing here judges.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pipeprof.advise.digest import digest, flatten
 from pipeprof.advise.replayable import Replayable, first_line
+from pipeprof.errors import RanOutError
 
 MAX_KEPT_BYTES = 64 * 1000 * 1000
 
@@ -59,7 +60,7 @@ def read_epochs(replayable: Replayable, bounds: Bounds, *, unbatched: bool = Fal
         unbatched: take batches apart again.
 
     Raises:
-        TrialError: it cannot be loaded.
+        TrialError: it cannot be loaded, or ran out of memory.
     """
     loaded = replayable.load()
     if unbatched:
@@ -76,7 +77,7 @@ def read_repeated(replayable: Replayable, length: int, deadline_s: float, *, unb
     """Read two epochs of ``length`` elements through one iterator (``repeat(2)``).
 
     Raises:
-        TrialError: it cannot be loaded.
+        TrialError: it cannot be loaded, or ran out of memory.
     """
     loaded = replayable.load().repeat(2)
     if unbatched:
@@ -91,7 +92,7 @@ def read_in_one(replayable: Replayable, lengths: Sequence[int], deadline_s: floa
     """Read through one iterator what several epochs of these lengths are, each as far as the deadline allows.
 
     Raises:
-        TrialError: it cannot be loaded.
+        TrialError: it cannot be loaded, or ran out of memory.
     """
     loaded = replayable.load()
     if unbatched:
@@ -125,6 +126,8 @@ def _read_epoch(dataset: Any, bounds: Bounds) -> Epoch:
             kept += found.size
             if bounds.keep_arrays and kept <= MAX_KEPT_BYTES:
                 epoch.arrays.append([None if array is None else array.copy() for array in arrays])
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise RanOutError(f"{type(error).__name__}: {first_line(error)}") from error
     except tf.errors.OpError as error:
         epoch.error = f"{type(error).__name__}: {first_line(error)}"
         epoch.complete = True

@@ -7,6 +7,7 @@ The user's own dataset is only kept for its Python functions: it is never iterat
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import weakref
@@ -27,6 +28,8 @@ from pipeprof.advise.python_state import (
 from pipeprof.advise.reset import point_to_scratch, reset_shared_state, writes_files
 from pipeprof.errors import TrialError
 from pipeprof.units import byte_count
+
+_NODE_NAMES = re.compile(r"\{\{[^{}]*\}\} ?")  # which TensorFlow puts before what it says
 
 MAX_CONSTANT_BYTES = 256 * 1000 * 1000
 MAX_LIMIT_SHARE = 0.05
@@ -146,7 +149,7 @@ def python_datasets(dataset: Any) -> Iterator[Any]:
 
 def first_line(error: BaseException) -> str:
     """Return the first telling line of an error of TensorFlow's, cut to a readable length."""
-    text = str(getattr(error, "message", "") or error).strip()
+    text = _NODE_NAMES.sub("", str(getattr(error, "message", "") or error)).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:160]
 

@@ -32,7 +32,7 @@ from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.stored import held_by_new_cache
 from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial, steps_of_epoch
-from pipeprof.advise.trial_records import described, new_record, refused, with_outcome
+from pipeprof.advise.trial_records import described, failed, new_record, refused, with_outcome
 from pipeprof.analysis import analyse
 from pipeprof.analysis.significance import Interval
 from pipeprof.errors import TrialError
@@ -259,8 +259,7 @@ class Search:
         return max(_LEAST_TRIAL_S, min(left_s, max(left_s / max(1, changes), self._settings.budget_s * 0.45)))
 
     def _try_one(self, bench: _Bench, analysis: Analysis, item: Recommendation, untimed: str, budget_s: float) -> TrialRecord:
-        """Compare the elements, then the times; those not where ``untimed`` says why."""
-        began = time.monotonic()
+        """Try one change; what it fails with is its result, and the others go on."""
         plan = replace(
             bench.plan,
             budget_s=budget_s,
@@ -273,14 +272,21 @@ class Search:
         deadline_s = plan.hard_deadline_s + _COMPARE_S + _COMPARE_LONGER_S + _GRACE_S
         self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
         try:
-            if item.change.kind == BUCKET:
-                item = with_buckets(item, analysis, bench.view, bench.current, bench.names)
-                record = new_record(item, record.reason, record.on_top_of)
-            changed, held = self._rewrite(bench, analysis, item)
-            self._progress(f"comparing the elements: {item.title}")
-            same = self._compare(bench, changed, item)
-        except TrialError as error:
-            return replace(refused(item, str(error)), impossible=True)
+            return self._prove(bench, analysis, item, plan, record, untimed)
+        except (TrialError, MemoryError) as error:
+            return failed(item, record, error)
+
+    def _prove(
+        self, bench: _Bench, analysis: Analysis, item: Recommendation, plan: TrialPlan, record: TrialRecord, untimed: str
+    ) -> TrialRecord:
+        """Compare the elements, then the times; those not where ``untimed`` says why."""
+        began = time.monotonic()
+        if item.change.kind == BUCKET:
+            item = with_buckets(item, analysis, bench.view, bench.current, bench.names)
+            record = new_record(item, record.reason, record.on_top_of)
+        changed, held = self._rewrite(bench, analysis, item)
+        self._progress(f"comparing the elements: {item.title}")
+        same = self._compare(bench, changed, item)
         if same.state in _FATAL:
             return described(replace(record, state=TrialState.WORSE, reason="the elements differ"), same)
         untimed = why_untimed(item, bench.view, same.state) or untimed

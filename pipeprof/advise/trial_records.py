@@ -11,6 +11,7 @@ from dataclasses import replace
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.trial import TrialOutcome
+from pipeprof.errors import RanOutError, TrialError
 from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.profile import TrialRecord, TrialState
 
@@ -35,6 +36,15 @@ def new_record(item: Recommendation, reason: str, kept: Sequence[str] = ()) -> T
 def refused(item: Recommendation, reason: str) -> TrialRecord:
     """Return the record of a change that is not tried at all."""
     return new_record(item, reason)
+
+
+def failed(item: Recommendation, record: TrialRecord, error: TrialError | MemoryError) -> TrialRecord:
+    """Return the record of a change that was begun and came to no result; one without room for it is worse."""
+    if isinstance(error, RanOutError) and error.is_of_change:
+        return replace(record, state=TrialState.WORSE, reason=str(error))
+    if isinstance(error, RanOutError | MemoryError):  # with more memory it can be tried
+        return refused(item, str(error) or type(error).__name__)
+    return replace(refused(item, str(error)), impossible=True)
 
 
 def described(record: TrialRecord, same: Equivalence) -> TrialRecord:
