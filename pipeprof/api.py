@@ -167,7 +167,7 @@ def script_hooks(run: RunDirectory, settings: Settings, command: tuple[str, ...]
     state: dict[str, Any] = {}
 
     def before() -> None:
-        state["session"] = _start_session(settings, run, command)
+        state["session"] = _start_session(settings, run, command, is_rerunnable=True)
         if settings.plan is not None:
             from pipeprof.advise.applying import Applier
 
@@ -211,7 +211,9 @@ def _cut_short(run: RunDirectory, ended: Callable[[ScriptEnd], None]) -> NoRetur
     os._exit(0)
 
 
-def _start_session(settings: Settings, run: RunDirectory, command: tuple[str, ...]) -> CaptureSession:
+def _start_session(
+    settings: Settings, run: RunDirectory, command: tuple[str, ...], *, is_rerunnable: bool = False
+) -> CaptureSession:
     global _active  # noqa: PLW0603 - the one documented active session
     facts = RunFacts(
         id=run.id,
@@ -219,6 +221,7 @@ def _start_session(settings: Settings, run: RunDirectory, command: tuple[str, ..
         started_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         working_directory=str(Path.cwd()),
         own_directory=str(run.path),
+        is_rerunnable=is_rerunnable,
     )
     with _active_lock:
         if _active is not None and _active.active:

@@ -171,6 +171,21 @@ def limit_memory(place: Place) -> Effect | None:
     return Effect() if held <= budget else Effect(buffer=max(1, math.floor(most * budget / held)))
 
 
+def shrink_prefetch(place: Place) -> Effect:
+    """Nothing is made faster; where the loop reads from this buffer it bridges less."""
+    is_last = consumer_of(place.view, place.stage.id) is None
+    return Effect(buffer=max(1, round(place.number("buffer_size")))) if is_last else Effect()
+
+
+def synchronous(place: Place) -> Effect:
+    """The map, and what ran on its thread, run on the thread that asks for its elements; no call goes through a pool."""
+    reader, calls = consumer_of(place.view, place.stage.id), elements_per_step(place.view, place.stage) or 1.0
+    moved = {item.id: stage_busy_s(item) for item in place.view.stages if item.segment == place.stage.segment}
+    spared = calls * doubt.between("a call in a pool", *_POOL_S)
+    spent = (sum(moved.values()) - spared).clip(min=0.0)
+    return Effect(busy_s=dict.fromkeys(moved, 0.0), added_s={0 if reader is None else reader.segment: spent})
+
+
 def repeat_once(place: Place) -> Effect:
     """Of the iterators one is left; what its stages still set up at an epoch's start is a small part of making one."""
     steps = place.analysis.steps
@@ -265,6 +280,8 @@ EFFECTS: Mapping[str, Callable[[Place], Effect | None]] = MappingProxyType(
         "cast_later": cast_later,
         "bucket": bucket,
         "limit_memory": limit_memory,
+        "shrink_prefetch": shrink_prefetch,
+        "synchronous": synchronous,
         "vectorize": vectorize,
         "parse_batch": vectorize,
         "filter_earlier": filter_earlier,

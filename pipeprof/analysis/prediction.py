@@ -34,6 +34,7 @@ _OF_SEVERAL_STAGES = frozenset(
         "repeat_once",
         "bucket",
         "limit_memory",
+        "shrink_prefetch",
     }
 )
 

@@ -70,6 +70,7 @@ class RunFacts:
     started_at: str
     working_directory: str
     own_directory: str = ""  # what pipeprof writes of the run goes there
+    is_rerunnable: bool = False  # a script in a process of its own: what it writes matters to whoever runs it again
 
 
 class ProfileMaker:

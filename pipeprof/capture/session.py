@@ -80,8 +80,8 @@ class CaptureSession:
         self._gpu = GpuSampler(self.now)
         self._run_delay = RunDelay()
         self._input_threads = InputThreads()
-        self._file_writes = FileWrites(facts.working_directory, facts.own_directory)
-        self._patches = Patches(self, file_hooks(self._file_writes))
+        self._file_writes = FileWrites(facts.working_directory if facts.is_rerunnable else "", facts.own_directory)
+        self._patches = Patches(self, file_hooks(self._file_writes) if facts.is_rerunnable else {})
         self._traces = TraceBook()
         self._windows = {True: WindowSchedule(), False: WindowSchedule.for_looking_inside()}  # by blindness
         self._since_s: dict[bool, float] = {}  # when the first pipeline that wants a window was seen

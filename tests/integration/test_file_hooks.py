@@ -30,7 +30,7 @@ def capture(out):
     """Return a capture of a program in that working directory, which runs."""
     session = CaptureSession(
         Settings(),
-        RunFacts(id="t", command=("t",), started_at="", working_directory=os.getcwd()),  # noqa: PTH109
+        RunFacts(id="t", command=("t",), started_at="", working_directory=os.getcwd(), is_rerunnable=True),  # noqa: PTH109
     )
     session.start()
     yield session

@@ -93,6 +93,37 @@ def test_a_budget_below_what_the_buffers_held_leaves_a_smaller_one_to_the_consum
     assert effect == Effect(buffer=left)
 
 
+def test_a_smaller_prefetch_makes_nothing_faster_and_is_the_consumers_buffer_where_it_is_last() -> None:
+    analysis = BUFFERED.analysis()
+    view = analysis.pipelines[0]
+    change = Change(kind="shrink_prefetch", params={"buffer_size": 2})
+
+    effects = [
+        EFFECTS["shrink_prefetch"](Place(analysis=analysis, view=view, stage=view.stage(name), change=change))
+        for name in ("s4", "s1")
+    ]
+
+    assert effects == [Effect(buffer=2), Effect()]
+    assert known(BUFFERED, "shrink_prefetch", "s4", buffer_size=2).speedup == pytest.approx(1, abs=0.05)
+
+
+def test_a_synchronous_map_spares_its_calls_the_pool_and_works_on_its_readers_thread() -> None:
+    cheap, dear = (
+        Scene(
+            stages=(
+                stage("range", segment=1),
+                stage("map", busy_s, visits=2000.0, segment=1, slots=2, tuned=True, node="ParallelMapV2"),
+                stage("batch", 0.001, segment=0),
+            ),
+            step_s=0.021, gap_s=0.001, cpu_s_per_step=0.02,
+        )
+        for busy_s in (0.021, 0.2)
+    )  # fmt: skip
+
+    assert known(cheap, "synchronous", "s1").high > 1  # 2000 calls through a pool are up to 30 ms
+    assert known(dear, "synchronous", "s1").high < 1, "what two threads did, one does now"
+
+
 def test_no_budget_has_no_prediction() -> None:
     assert predicted(BUFFERED, "limit_memory", "s4") is None
 
