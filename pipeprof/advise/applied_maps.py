@@ -1,10 +1,11 @@
-"""What the changed forms of a program's stages share: a map like one of its own on another input, and what none may keep."""
+"""Maps like a program's own, on another input or on one thread, and what no changed form of a stage may keep."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any  # TensorFlow's datasets carry no types
 
+from pipeprof.advise.changes.synchronous import TOO_OLD, can_be_forced
 from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
@@ -36,6 +37,26 @@ def map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[str
         deterministic=getattr(dataset, "_deterministic", "true"),
         **threadpool(dataset),
         **shared,
+    )
+
+
+def synchronous(dataset: Any, _params: Mapping[str, Any]) -> None:
+    """Make the map anew as one that TensorFlow does not make parallel."""
+    from tensorflow.python.ops import gen_dataset_ops
+
+    if type(dataset).__name__ not in MAPS:
+        raise TrialError("it is no map")
+    if not can_be_forced():
+        raise TrialError(TOO_OLD)
+    function = dataset._map_func.function
+    dataset._variant_tensor_attr = gen_dataset_ops.map_dataset(
+        dataset._input_dataset._variant_tensor,
+        function.captured_inputs,
+        f=function,
+        use_inter_op_parallelism=dataset._use_inter_op_parallelism,
+        preserve_cardinality=dataset._preserve_cardinality,
+        force_synchronous=True,
+        **dataset._common_args,
     )
 
 

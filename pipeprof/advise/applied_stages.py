@@ -16,7 +16,7 @@ from pipeprof.advise.applied_batches import batch_before_map, batch_before_parse
 from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map
 from pipeprof.advise.applied_filters import filter_before_map
 from pipeprof.advise.applied_functions import argument_count, library_of, make_known
-from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, threadpool
+from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, synchronous, threadpool
 from pipeprof.advise.applied_order import refuse_kept_order
 from pipeprof.advise.applied_readers import function_of, interleave, parallel_inside
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
@@ -172,6 +172,7 @@ def _shuffle_before(dataset: Any) -> tuple[list[Any], Any | None]:
 MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "parallel_inside": parallel_inside,
     "parallel_calls": _parallel,
+    "synchronous": synchronous,
     "interleave": interleave,
     "split_map": _split_map,
     "skip_earlier": exchange_with_map,

@@ -27,7 +27,7 @@ _NOT_HERE = {
     "fuse_decode_crop": f"a file that is no JPEG would end the program; {BY_SOURCE}",
 }
 _KEEPS_PACE = frozenset({"thread_pool", "limit_memory", "nondeterministic", READY})  # nothing is made earlier for them
-_MOVES_DRAWS = frozenset({"parallel_calls", "parallel_inside", "interleave", "cache"})  # of the stage itself
+_MOVES_DRAWS = frozenset({"parallel_calls", "synchronous", "parallel_inside", "interleave", "cache"})  # of the stage itself
 _MOVES_DRAWS_BEFORE = frozenset({"skip_earlier", "shuffle_earlier", "filter_earlier"})  # of the stage before it
 _OF_ONE_SIZE = frozenset({"cache", "split_map", "move_cache"})
 

@@ -104,7 +104,7 @@ def test_buckets_are_measured_in_the_run_and_confirmed_by_the_script_alone(tmp_p
     script = tmp_path / "train.py"
     script.write_text(SCRIPT.with_name("padded_rows.py").read_text())
     pipeprof = [sys.executable, "-m", "pipeprof"]
-    made = run(*pipeprof, "run", "--no-html", "train.py", cwd=tmp_path)
+    made = run(*pipeprof, "run", "--no-html", "--budget", "15", "train.py", cwd=tmp_path)
 
     report = json.loads(run(*pipeprof, "report", "--json", cwd=tmp_path).stdout)
     (bucket,) = [item for item in report["recommendations"] if item["change"]["kind"] == "bucket"]

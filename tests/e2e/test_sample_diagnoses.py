@@ -22,7 +22,7 @@ def _data():
 def test_a_sample_is_diagnosed_as_expected(name):
     expected = tomllib.loads((SAMPLES / name / "expected.toml").read_text())
 
-    row = Row(name, "train.py", observe(SAMPLES / name / "train.py", budget=60))
+    row = Row(name, "train.py", observe(SAMPLES / name / "train.py", budget=20))
     check_slow(row, expected)
 
     assert row.failures == [], row.cells()  # whether a gain is confirmed is the benchmark's: it is a matter of time

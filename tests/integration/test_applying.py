@@ -9,9 +9,10 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
 from pipeprof.model.profile import Change
-from tests.support.applied import Program, ops_of, options_of, values
+from tests.support.applied import Program, nodes_of, ops_of, options_of, values
 
 pytestmark = pytest.mark.tf
 
@@ -48,6 +49,36 @@ def test_a_map_is_made_parallel_and_the_seeded_order_of_a_shuffle_stays():
     assert "MapDataset" not in ops_of(dataset)
     assert program.applier.applied == ("Do it (x.py:1)",)
     assert program.applier.problems == ()
+
+
+def test_a_parallel_map_is_made_one_that_tensorflow_does_not_make_parallel():
+    def build():
+        return tf.data.Dataset.range(20).map(lambda x: x * 2, num_parallel_calls=4).batch(3)
+
+    expected = values(build())
+    program = Program(build, Change(kind="synchronous"), class_name="_ParallelMapDataset")
+
+    dataset = program.with_change()
+
+    if "force_synchronous" not in [attr.name for attr in op_def_registry.get("MapDataset").attr]:
+        assert program.reason.endswith("TensorFlow has synchronous maps from 2.18 on")
+        return
+    assert values(dataset) == expected
+    (made,) = [node for node in nodes_of(dataset) if "MapDataset" in node.op]
+    assert (made.op, made.attr["force_synchronous"].b) == ("MapDataset", True)
+    assert program.applier.problems == ()
+
+
+def test_draws_by_a_seed_keep_their_parallel_map():
+    def build():
+        return tf.data.Dataset.range(20).map(lambda _: tf.random.uniform([], seed=3), num_parallel_calls=4)
+
+    program = Program(build, Change(kind="synchronous"), class_name="_ParallelMapDataset")
+
+    dataset = program.with_change()
+
+    assert "ParallelMapDatasetV2" in ops_of(dataset)
+    assert "its random draws are seeded" in program.reason
 
 
 def test_a_loop_inside_a_function_gets_the_changed_stage():
@@ -273,7 +304,7 @@ def test_a_kind_that_cannot_be_applied_safely_is_named():
 
     program.with_change()
 
-    assert "the stages between would have to be made anew; the report holds a sketch for the source" in program.reason
+    assert "the stages between would have to be made anew; pipeprof fix changes the source instead" in program.reason
 
 
 def test_a_call_that_is_never_reached_is_named():

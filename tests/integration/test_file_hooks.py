@@ -70,7 +70,8 @@ def test_what_is_removed_by_it_is_told(out):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text("x")
     capture = CaptureSession(
-        Settings(), RunFacts(id="t", command=("t",), started_at="", working_directory=str(out.parent / "work"))
+        Settings(),
+        RunFacts(id="t", command=("t",), started_at="", working_directory=str(out.parent / "work"), is_rerunnable=True),
     )
     capture.start()
     tf.io.gfile.remove(str(out / "a"))
@@ -141,7 +142,9 @@ def test_nothing_of_it_stays(out):
         (cache_op.CacheDataset, "__init__"), (h5py.File, "__init__"),
     )  # fmt: skip
     before = [vars(owner)[name] for owner, name in places]
-    capture = CaptureSession(Settings(), RunFacts(id="t", command=("t",), started_at="", working_directory=str(out)))
+    capture = CaptureSession(
+        Settings(), RunFacts(id="t", command=("t",), started_at="", working_directory=str(out), is_rerunnable=True)
+    )
 
     capture.start()
     during = [vars(owner)[name] for owner, name in places]

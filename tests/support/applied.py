@@ -61,9 +61,13 @@ class Program:
         return text
 
 
+def nodes_of(dataset):
+    """Return the nodes of a dataset's graph."""
+    return list(tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy()).node)
+
+
 def ops_of(dataset):
-    graph = tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph().numpy())
-    return [node.op for node in graph.node]
+    return [node.op for node in nodes_of(dataset)]
 
 
 def options_of(dataset):

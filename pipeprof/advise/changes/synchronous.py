@@ -15,6 +15,7 @@ from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
 SYNCHRONOUS = "synchronous"
+TOO_OLD = "TensorFlow has synchronous maps from 2.18 on"
 _FORCED = "force_synchronous"
 _CALLS = 1  # data input behind the captured values that tells a parallel map how many calls run at once
 
@@ -50,8 +51,8 @@ class Synchronous:
         node = find_node(graph, node_names, stage_id)
         if node.op not in {"MapDataset", "ParallelMapDatasetV2"}:
             raise TrialError("the stage is no map")
-        if not _can_be_forced():
-            raise TrialError("TensorFlow has synchronous maps from 2.18 on")
+        if not can_be_forced():
+            raise TrialError(TOO_OLD)
         if node.op == "MapDataset" and node.attr[_FORCED].b:
             raise TrialError("the map is synchronous already")
         if node.op == "ParallelMapDatasetV2":
@@ -66,7 +67,8 @@ class Synchronous:
         return replayable.with_graph(graph)
 
 
-def _can_be_forced() -> bool:
+def can_be_forced() -> bool:
+    """Tell whether this TensorFlow knows of maps that it must not make parallel."""
     from tensorflow.python.framework import op_def_registry
 
     return any(item.name == _FORCED for item in op_def_registry.get("MapDataset").attr)
