@@ -115,10 +115,13 @@ def _read(side: Replayable, limits: Limits, elements: int, *, unbatched: bool = 
 
 
 def _has_rows(spec: Any) -> bool:
+    """Say whether an element may be a batch: parts of as many rows as each other, as far as that is known."""
     import tensorflow as tf
 
     parts = tf.nest.flatten(spec)
-    return all(isinstance(part, tf.TensorSpec) and (part.shape.rank or 0) >= 1 for part in parts)
+    if not all(isinstance(part, tf.TensorSpec) and (part.shape.rank or 0) >= 1 for part in parts):
+        return False
+    return len({part.shape[0] for part in parts} - {None}) <= 1
 
 
 def _is_free(spec: Any) -> bool:

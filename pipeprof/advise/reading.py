@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pipeprof.advise.digest import digest, flatten
 from pipeprof.advise.replayable import Replayable, first_line
-from pipeprof.errors import RanOutError
+from pipeprof.errors import RanOutError, TrialError
 
 MAX_KEPT_BYTES = 64 * 1000 * 1000
 
@@ -64,13 +64,25 @@ def read_epochs(replayable: Replayable, bounds: Bounds, *, unbatched: bool = Fal
     """
     loaded = replayable.load()
     if unbatched:
-        loaded = loaded.unbatch()
+        loaded = _unbatched(loaded)
     epochs: list[Epoch] = []
     while len(epochs) < bounds.epochs and (not epochs or time.monotonic() < bounds.deadline_s):
         epochs.append(_read_epoch(loaded, bounds))
         if bounds.whole_epochs and not epochs[-1].complete:
             break
     return epochs
+
+
+def _unbatched(loaded: Any) -> Any:
+    """Return the rows of batches.
+
+    Raises:
+        TrialError: the parts of a batch have not as many rows as each other.
+    """
+    try:
+        return loaded.unbatch()
+    except ValueError as error:
+        raise TrialError("the parts of an element are no rows that belong together") from error
 
 
 def read_repeated(replayable: Replayable, length: int, deadline_s: float, *, unbatched: bool = False) -> list[Epoch]:
@@ -81,7 +93,7 @@ def read_repeated(replayable: Replayable, length: int, deadline_s: float, *, unb
     """
     loaded = replayable.load().repeat(2)
     if unbatched:
-        loaded = loaded.unbatch()
+        loaded = _unbatched(loaded)
     both = _read_epoch(loaded, Bounds(elements=2 * length, deadline_s=deadline_s))
     if len(both) < 2 * length:
         return []
@@ -96,7 +108,7 @@ def read_in_one(replayable: Replayable, lengths: Sequence[int], deadline_s: floa
     """
     loaded = replayable.load()
     if unbatched:
-        loaded = loaded.unbatch()
+        loaded = _unbatched(loaded)
     whole = _read_epoch(loaded, Bounds(elements=sum(lengths), deadline_s=deadline_s, keep_arrays=True))
     epochs: list[Epoch] = []
     done = 0

@@ -273,7 +273,7 @@ class Search:
         self._stream(TrialEvent.now("start", trial=record, deadline_s=deadline_s))
         try:
             return self._prove(bench, analysis, item, plan, record, untimed)
-        except (TrialError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a pipeline, or TensorFlow over it, raises is a result
             return failed(item, record, error)
 
     def _prove(

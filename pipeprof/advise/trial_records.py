@@ -15,6 +15,8 @@ from pipeprof.errors import RanOutError, TrialError
 from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.profile import TrialRecord, TrialState
 
+_MOST_TEXT = 160
+
 
 def new_record(item: Recommendation, reason: str, kept: Sequence[str] = ()) -> TrialRecord:
     """Return the record of a change that is not tried, or not yet; ``kept`` are the trials whose changes lie beneath it."""
@@ -38,13 +40,16 @@ def refused(item: Recommendation, reason: str) -> TrialRecord:
     return new_record(item, reason)
 
 
-def failed(item: Recommendation, record: TrialRecord, error: TrialError | MemoryError) -> TrialRecord:
+def failed(item: Recommendation, record: TrialRecord, error: Exception) -> TrialRecord:
     """Return the record of a change that was begun and came to no result; one without room for it is worse."""
     if isinstance(error, RanOutError) and error.is_of_change:
         return replace(record, state=TrialState.WORSE, reason=str(error))
     if isinstance(error, RanOutError | MemoryError):  # with more memory it can be tried
         return refused(item, str(error) or type(error).__name__)
-    return replace(refused(item, str(error)), impossible=True)
+    if isinstance(error, TrialError):
+        return replace(refused(item, str(error)), impossible=True)
+    first_line = next(iter(str(error).splitlines()), "")[:_MOST_TEXT]
+    return refused(item, f"trying it failed: {type(error).__name__}: {first_line}".rstrip(": "))
 
 
 def described(record: TrialRecord, same: Equivalence) -> TrialRecord:

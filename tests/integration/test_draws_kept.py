@@ -55,6 +55,19 @@ def test_draws_with_the_batch_dimension_are_as_varied_as_before():
     assert WITHIN_BATCH in found.also_compared
 
 
+def test_parts_of_other_numbers_of_rows_are_no_batch_and_stop_nothing():
+    def parts(batch):
+        return tf.concat([batch, batch], 0), batch + tf.random.uniform([])
+
+    batches = rows().batch(16, drop_remainder=True)
+    sides = (Replayable.of(batches.map(parts)), Replayable.of(batches.map(parts, num_parallel_calls=2)))
+
+    found = compare(*sides, limit_elements=64, time_budget_s=10)
+
+    assert found.state is ElementsState.SAME_BUT_RANDOM
+    assert WITHIN_BATCH not in found.also_compared
+
+
 def test_a_batch_that_shared_its_draw_before_may_go_on_to():
     original = rows().batch(16).map(own)
 

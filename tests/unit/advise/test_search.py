@@ -144,6 +144,22 @@ def test_a_change_that_is_as_fast_for_less_cpu_is_kept(
     assert list(bench.kept) == kept
 
 
+def test_what_tensorflow_raises_while_a_change_is_compared_is_that_changes_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, bench, tried = kept_search([], TrialState.CONFIRMED, monkeypatch)
+    bench.kept, bench.names, bench.idle_scale = {}, {}, None
+
+    def rewrite(*_all: Any) -> Any:
+        raise ValueError("parts of 96 and 16\nand more")
+
+    monkeypatch.setattr("pipeprof.advise.search.rewrite_call", rewrite)
+
+    record = search._try_one(bench, PYTHON.analysis(), recommended(Safety.SAFE), "", 10.0)
+
+    assert (record.state, record.reason) == (TrialState.NOT_TRIED, "trying it failed: ValueError: parts of 96 and 16")
+    assert not tried
+    assert not bench.kept
+
+
 def test_one_change_alone_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Any] = []
     search, bench, tried = kept_search(events, TrialState.WORSE, monkeypatch)
