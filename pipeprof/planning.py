@@ -15,6 +15,7 @@ from pipeprof.advise.applied_order import counts_on_order
 from pipeprof.advise.applied_refusals import BY_SOURCE
 from pipeprof.advise.applying import why_not_here
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
+from pipeprof.advise.changes.cast_later import CAST, last_holder
 from pipeprof.advise.changes.move_cache import cut_short_by
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.live_state import live_state, live_state_above
@@ -230,13 +231,24 @@ def _places(item: Recommendation, analysis: Analysis) -> Iterator[tuple[Pipeline
 
 def _first_of_pair(item: Recommendation, view: PipelineView, stage_id: str) -> CallSite | None:
     """Return where the first of two stages that change places was made: behind another, the second is not what was proven."""
+    if item.change.kind == CAST:
+        above = (stage for stage in view.stages if stage.stage.op == "map" and _is_held_by(view, stage.id, stage_id))
+        return next((stage.stage.call_site for stage in above), None)
     pair = neighbours(view, stage_id) if item.change.kind in _PAIRS else None
     return None if pair is None else pair[0].stage.call_site
+
+
+def _is_held_by(view: PipelineView, stage_id: str, holder_id: str) -> bool:
+    last = last_holder(view, stage_id)
+    return last is not None and last.id == holder_id
 
 
 def _made_at(item: Recommendation, view: PipelineView) -> str:
     """Return the stage as which a change is made: of two that change places the second, before which there are no two."""
     stage_id = item.stage_id or ""
+    if item.change.kind == CAST:
+        last = last_holder(view, stage_id)
+        return stage_id if last is None else last.id
     pair = neighbours(view, stage_id) if item.change.kind in _PAIRS else None
     take = cut_short_by(view, stage_id) if item.change.kind == "move_cache" else None
     return pair[1].id if pair is not None else take.id if take is not None else stage_id

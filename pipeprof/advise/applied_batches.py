@@ -20,7 +20,7 @@ from pipeprof.capture.elementwise import called_graph
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 
-_BATCHES = frozenset({"_BatchDataset", "_ParallelBatchDataset"})
+BATCHES = frozenset({"_BatchDataset", "_ParallelBatchDataset"})
 _KEPT_ORDERS: Mapping[str, bool | None] = {"default": None, "true": True, "false": False}
 _HANDLES = frozenset({"resource", "variant"})
 _SHAPES = ("_output_shapes", "_input_shapes")
@@ -38,14 +38,14 @@ def batch_before_parser(dataset: Any, _params: Mapping[str, Any]) -> None:
 
 def _swap(dataset: Any, *, parses: bool) -> None:
     mapped = dataset._input_dataset
-    if type(dataset).__name__ not in _BATCHES:
+    if type(dataset).__name__ not in BATCHES:
         raise TrialError("it is no batch")
     if type(mapped).__name__ not in MAPS or not mapped._preserve_cardinality:
         raise TrialError("it does not stand directly behind a map that gives one element for each")
     refuse_changed(mapped)
     _refuse_handles(mapped)
     _refuse_unproven(mapped, parses=parses)
-    batches = _batched(dataset, mapped._input_dataset)
+    batches = batched(dataset, mapped._input_dataset)
     function = _without_shapes(mapped._map_func.function, batches, dataset)
     dataset._variant_tensor_attr = map_variant(mapped, batches._variant_tensor, function, dataset._flat_structure)
 
@@ -83,7 +83,7 @@ def _operations(graph: Any) -> Iterator[Any]:
             yield from _operations(inner)
 
 
-def _batched(dataset: Any, source: Any) -> Any:
+def batched(dataset: Any, source: Any) -> Any:
     """Return a batch like ``dataset`` of other elements."""
     shared = (source, dataset._batch_size, dataset._drop_remainder)
     if type(dataset).__name__ == "_BatchDataset":

@@ -22,7 +22,7 @@ def exchange_with_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     if type(first).__name__ not in MAPS or not first._preserve_cardinality:
         raise TrialError("it does not stand directly behind a map that gives one element for each")
     refuse_changed(first)
-    moved = _on(dataset, first._input_dataset)
+    moved = on_input(dataset, first._input_dataset)
     dataset._variant_tensor_attr = map_variant(first, moved, first._map_func.function, dataset._flat_structure)
 
 
@@ -48,7 +48,7 @@ def refuse_changed(first: Any) -> None:
         raise TrialError("another change stands between the two stages")
 
 
-def _on(dataset: Any, source: Any) -> Any:
+def on_input(dataset: Any, source: Any) -> Any:
     """Return the variant of a stage that leaves elements as they are, on another input."""
     from tensorflow.python.ops import gen_dataset_ops
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any  # protocol buffers and functions of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
+from pipeprof.advise.function_split import Parts, split_function
 
 
 def library_of(*functions: Any) -> Any:
@@ -39,6 +40,14 @@ def make_known(graph: Any, names: Iterable[str]) -> None:
     for item in graph.library.function:
         if item.signature.name in wanted and not known.has_function(item.signature.name):
             known.add_function_def(item)
+
+
+def cut(function: Any, *, at_draws: bool) -> Parts:
+    """Cut a traced function in two (``function_split``), and let TensorFlow know the parts."""
+    graph = library_of(function)
+    parts = split_function(graph, function.function_def.signature.name, argument_count(function), at_draws=at_draws)
+    make_known(graph, (parts.first, parts.second))
+    return parts
 
 
 def argument_count(function: Any) -> int:

@@ -13,15 +13,15 @@ from functools import partial
 from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise.applied_batches import batch_before_map, batch_before_parser
+from pipeprof.advise.applied_casts import cast_behind
 from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map
 from pipeprof.advise.applied_filters import filter_before_map
-from pipeprof.advise.applied_functions import argument_count, library_of, make_known
+from pipeprof.advise.applied_functions import cut
 from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, synchronous, threadpool
 from pipeprof.advise.applied_order import refuse_kept_order
 from pipeprof.advise.applied_readers import function_of, interleave, parallel_inside
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
 from pipeprof.advise.changes.pipeline_options import serialized_option
-from pipeprof.advise.function_split import Parts, split_function
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 
@@ -124,7 +124,7 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     from tensorflow.python.framework import dtypes, tensor_spec
     from tensorflow.python.ops import gen_dataset_ops
 
-    parts = _cut(dataset._map_func.function)
+    parts = cut(dataset._map_func.function, at_draws=True)
     types = [dtypes.as_dtype(item) for item in parts.types]
     structure = {"output_types": types, "output_shapes": [None] * len(types)}
     between, shuffled = _shuffle_before(dataset)
@@ -146,14 +146,6 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
         )  # fmt: skip
     dataset._variant_tensor_attr = map_variant(dataset, behind, parts.second, dataset._flat_structure)
     dataset._pipeprof_cache = cached
-
-
-def _cut(function: Any) -> Parts:
-    """Cut a traced function in two, and let TensorFlow know the parts."""
-    graph = library_of(function)
-    parts = split_function(graph, function.function_def.signature.name, argument_count(function), at_draws=True)
-    make_known(graph, (parts.first, parts.second))
-    return parts
 
 
 def _shuffle_before(dataset: Any) -> tuple[list[Any], Any | None]:
@@ -181,6 +173,7 @@ MAKERS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "move_cache": exchange_with_cache,
     "vectorize": batch_before_map,
     "parse_batch": batch_before_parser,
+    "cast_later": cast_behind,
     "bucket": _bucket,
     "cache": _cache,
     "prefetch": _prefetch,

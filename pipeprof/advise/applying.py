@@ -22,7 +22,6 @@ from pipeprof.model.plan import ApplyPlan, PlannedChange, PlannedStage, Range, s
 from pipeprof.model.profile import RunInfo
 
 _NOT_HERE = {
-    "cast_later": f"the stages between would have to be made anew; {BY_SOURCE}",
     "repeat_once": "your loop would never end; the report holds a sketch for the source",
     "fuse_decode_crop": f"a file that is no JPEG would end the program; {BY_SOURCE}",
 }

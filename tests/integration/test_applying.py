@@ -300,11 +300,11 @@ def test_a_cache_of_another_size_is_left_out():
 
 
 def test_a_kind_that_cannot_be_applied_safely_is_named():
-    program = Program(doubled, Change(kind="cast_later"))
+    program = Program(doubled, Change(kind="fuse_decode_crop"))
 
     program.with_change()
 
-    assert "the stages between would have to be made anew; pipeprof fix changes the source instead" in program.reason
+    assert "a file that is no JPEG would end the program; pipeprof fix changes the source instead" in program.reason
 
 
 def test_a_call_that_is_never_reached_is_named():

@@ -256,6 +256,8 @@ def test_the_plan_says_whether_random_draws_stand_behind_another_order(drawn: tu
         ("move_cache", ("cache", "take"), "s1", "s2"),
         ("vectorize", ("map", "batch"), "s1", "s2"),
         ("parse_batch", ("map", "batch"), "s1", "s2"),
+        ("cast_later", ("map", "batch"), "s1", "s2"),
+        ("cast_later", ("map", "shuffle", "prefetch", "batch"), "s1", "s4"),
         ("cache", ("map", "batch"), "s1", "s1"),
     ],
 )
