@@ -147,9 +147,10 @@ def _budget(place: Place) -> float | None:
 def _granted_bytes(node: ExecutedStage) -> float:
     """Return what a prefetch was granted of the budget: its size, in elements as it held them."""
     held, most = node.buffered_bytes_max or 0.0, node.buffered_elements_max or 0.0
-    if stem(node.node) != "Prefetch" or not most:
+    if stem(node.node) != "Prefetch":
         return 0.0
-    return max(held, held / most * (node.buffer_size or 0.0))
+    size = held / most if held and most else _counted_bytes(node) or 0.0  # a buffer that was always empty when it was seen
+    return max(held, size * (node.buffer_size or 0.0))
 
 
 def _maps(place: Place) -> list[StageView]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from pipeprof.analysis import memory_bounds
 from pipeprof.analysis.memory_bounds import most_bytes, saved_bytes
 from pipeprof.analysis.place import Place
 from pipeprof.model.profile import Autotune, Change
@@ -101,6 +103,19 @@ def test_what_prefetches_were_granted_is_part_of_the_budget() -> None:
     held = stage("prefetch", buffered=(2.0, 4.0, 4e6))
 
     assert most(scene(SOURCE, MAP, held), "prefetch", "s2") == 4 * GB + 4_000_000
+
+
+@pytest.mark.parametrize(("size", "granted"), [(None, 0.0), (16.0, 64_000.0)])
+def test_a_prefetch_that_was_empty_whenever_it_was_seen_was_granted_its_size_all_the_same(
+    size: float | None, granted: float
+) -> None:
+    analysis = scene(SOURCE, MAP, stage("prefetch")).analysis()
+    (node,) = [item for item in analysis.pipelines[0].record.executed if item.node == "Prefetch"]
+    empty = replace(
+        node, elements=100, bytes_produced=400_000, buffer_size=size, buffered_elements_max=0.0, buffered_bytes_max=0.0
+    )
+
+    assert memory_bounds._granted_bytes(empty) == granted
 
 
 def test_a_budget_that_is_not_stated_is_half_of_the_machines_memory_at_most() -> None:
