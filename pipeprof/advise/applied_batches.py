@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any  # TensorFlow's datasets and graphs carry no types
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.applied_exchanges import refuse_changed
+from pipeprof.advise.applied_exchanges import map_before
 from pipeprof.advise.applied_functions import library_of, make_known
-from pipeprof.advise.applied_maps import MAPS, map_variant
+from pipeprof.advise.applied_maps import map_variant
 from pipeprof.advise.changes.vectorize import refuse_function
 from pipeprof.advise.replayable import first_line
 from pipeprof.capture.elementwise import called_graph
@@ -37,12 +37,9 @@ def batch_before_parser(dataset: Any, _params: Mapping[str, Any]) -> None:
 
 
 def _swap(dataset: Any, *, parses: bool) -> None:
-    mapped = dataset._input_dataset
     if type(dataset).__name__ not in BATCHES:
         raise TrialError("it is no batch")
-    if type(mapped).__name__ not in MAPS or not mapped._preserve_cardinality:
-        raise TrialError("it does not stand directly behind a map that gives one element for each")
-    refuse_changed(mapped)
+    mapped = map_before(dataset)
     _refuse_handles(mapped)
     _refuse_unproven(mapped, parses=parses)
     batches = batched(dataset, mapped._input_dataset)

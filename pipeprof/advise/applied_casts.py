@@ -12,7 +12,7 @@ from typing import Any  # TensorFlow's datasets carry no types
 from pipeprof.advise.applied_batches import BATCHES, batched
 from pipeprof.advise.applied_exchanges import on_input, refuse_changed
 from pipeprof.advise.applied_functions import cut
-from pipeprof.advise.applied_maps import MAPS, map_variant
+from pipeprof.advise.applied_maps import MAPS, first_part, map_variant
 from pipeprof.errors import TrialError
 
 _PASSING = frozenset({"_PrefetchDataset", "_RepeatDataset", "_ShardDataset", "_SkipDataset", "_TakeDataset"})
@@ -21,9 +21,6 @@ _BETWEEN = _PASSING | {"CacheDataset", "_ShuffleDataset"}
 
 def cast_behind(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put the casts of the map above behind the stage, and narrow elements through all between."""
-    from tensorflow.python.data.ops import dataset_ops
-    from tensorflow.python.framework import dtypes, tensor_spec
-
     held = [dataset]
     while type(held[-1]._input_dataset).__name__ in _BETWEEN:
         held.append(held[-1]._input_dataset)
@@ -33,10 +30,7 @@ def cast_behind(dataset: Any, _params: Mapping[str, Any]) -> None:
     for stage in (mapped, *held[1:]):
         refuse_changed(stage)
     parts = cut(mapped._map_func.function, at_draws=False)
-    types = [dtypes.as_dtype(item) for item in parts.types]
-    structure = {"output_types": types, "output_shapes": [None] * len(types)}
-    first = map_variant(mapped, mapped._input_dataset._variant_tensor, parts.first, structure)
-    narrow = dataset_ops._VariantDataset(first, tuple(tensor_spec.TensorSpec(None, dtype) for dtype in types))
+    narrow = first_part(mapped, mapped._input_dataset._variant_tensor, parts)
     kept: list[Any] = []
     for stage in reversed(held):
         narrow = _made_anew(stage, narrow)

@@ -18,10 +18,7 @@ _CHANGED = ("_pipeprof_cache", "_pipeprof_buckets")
 
 def exchange_with_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put a skip, take, shard or shuffle before the map that it reads."""
-    first = dataset._input_dataset
-    if type(first).__name__ not in MAPS or not first._preserve_cardinality:
-        raise TrialError("it does not stand directly behind a map that gives one element for each")
-    refuse_changed(first)
+    first = map_before(dataset)
     moved = on_input(dataset, first._input_dataset)
     dataset._variant_tensor_attr = map_variant(first, moved, first._map_func.function, dataset._flat_structure)
 
@@ -40,6 +37,19 @@ def exchange_with_cache(dataset: Any, _params: Mapping[str, Any]) -> None:
     cached = cache_op.CacheDataset(first._input_dataset.take(dataset._count), "")
     dataset._variant_tensor_attr = cached._variant_tensor
     dataset._pipeprof_cache = cached
+
+
+def map_before(dataset: Any) -> Any:
+    """Return the map that a stage reads directly, where it gives one element for each and no change stands between them.
+
+    Raises:
+        TrialError: there is none.
+    """
+    first = dataset._input_dataset
+    if type(first).__name__ not in MAPS or not first._preserve_cardinality:
+        raise TrialError("it does not stand directly behind a map that gives one element for each")
+    refuse_changed(first)
+    return first
 
 
 def refuse_changed(first: Any) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any  # TensorFlow's datasets and protocol buffers carry no types
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.applied_exchanges import refuse_changed
+from pipeprof.advise.applied_exchanges import map_before
 from pipeprof.advise.applied_functions import argument_count, library_of, make_known
-from pipeprof.advise.applied_maps import MAPS, map_variant
+from pipeprof.advise.applied_maps import map_variant
 from pipeprof.advise.changes.filter_earlier import keep_needed, refuse_effects
 from pipeprof.advise.neutralise import is_random
 from pipeprof.capture.functions import CALLS, may_change
@@ -26,10 +26,7 @@ def filter_before_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put a filter, with its new predicate, before the map that it reads."""
     from tensorflow.python.ops import gen_dataset_ops
 
-    first = dataset._input_dataset
-    if type(first).__name__ not in MAPS or not first._preserve_cardinality:
-        raise TrialError("it does not stand directly behind a map that gives one element for each")
-    refuse_changed(first)
+    first = map_before(dataset)
     mapped, kept = first._map_func.function, dataset._predicate.function
     source = first._input_dataset
     filtered = gen_dataset_ops.filter_dataset(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise.changes.synchronous import TOO_OLD, can_be_forced
+from pipeprof.advise.function_split import Parts
 from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
@@ -38,6 +39,16 @@ def map_variant(dataset: Any, source: Any, function: Any, structure: Mapping[str
         **threadpool(dataset),
         **shared,
     )
+
+
+def first_part(dataset: Any, source: Any, parts: Parts) -> Any:
+    """Return a dataset of what the first part of a map's function makes; the shapes are not known."""
+    from tensorflow.python.data.ops import dataset_ops
+    from tensorflow.python.framework import dtypes, tensor_spec
+
+    types = [dtypes.as_dtype(item) for item in parts.types]
+    made = map_variant(dataset, source, parts.first, {"output_types": types, "output_shapes": [None] * len(types)})
+    return dataset_ops._VariantDataset(made, tuple(tensor_spec.TensorSpec(None, dtype) for dtype in types))
 
 
 def synchronous(dataset: Any, _params: Mapping[str, Any]) -> None:

@@ -14,10 +14,10 @@ from typing import Any  # TensorFlow's datasets carry no types
 
 from pipeprof.advise.applied_batches import batch_before_map, batch_before_parser
 from pipeprof.advise.applied_casts import cast_behind
-from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map
+from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with_map, on_input
 from pipeprof.advise.applied_filters import filter_before_map
 from pipeprof.advise.applied_functions import cut
-from pipeprof.advise.applied_maps import MAPS, map_variant, refuse_fresh, reshuffles, synchronous, threadpool
+from pipeprof.advise.applied_maps import MAPS, first_part, map_variant, refuse_fresh, reshuffles, synchronous, threadpool
 from pipeprof.advise.applied_order import refuse_kept_order
 from pipeprof.advise.applied_readers import function_of, interleave, parallel_inside
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
@@ -120,13 +120,9 @@ def _nondeterministic(dataset: Any, params: Mapping[str, Any]) -> None:
 
 def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     """Put the function's fixed part and a cache before the rest of it; a shuffle that was before moves behind the cache."""
-    from tensorflow.python.data.ops import cache_op, dataset_ops
-    from tensorflow.python.framework import dtypes, tensor_spec
-    from tensorflow.python.ops import gen_dataset_ops
+    from tensorflow.python.data.ops import cache_op
 
     parts = cut(dataset._map_func.function, at_draws=True)
-    types = [dtypes.as_dtype(item) for item in parts.types]
-    structure = {"output_types": types, "output_shapes": [None] * len(types)}
     between, shuffled = _shuffle_before(dataset)
     if shuffled is not None and (int(shuffled._seed) or int(shuffled._seed2)):
         raise TrialError("the shuffle before it is seeded, and what else reads it would see another order")
@@ -135,15 +131,8 @@ def _split_map(dataset: Any, _params: Mapping[str, Any]) -> None:
     source = kept._variant_tensor
     for item in between:
         source = map_variant(item, source, item._map_func.function, item._flat_structure)
-    fixed = map_variant(dataset, source, parts.first, structure)
-    spec = tuple(tensor_spec.TensorSpec(None, dtype) for dtype in types)
-    cached = cache_op.CacheDataset(dataset_ops._VariantDataset(fixed, spec), "")
-    behind = cached._variant_tensor
-    if shuffled is not None:
-        behind = gen_dataset_ops.shuffle_dataset_v3(
-            behind, shuffled._buffer_size, shuffled._seed, shuffled._seed2, gen_dataset_ops.dummy_seed_generator(),
-            reshuffle_each_iteration=True, **structure,
-        )  # fmt: skip
+    cached = cache_op.CacheDataset(first_part(dataset, source, parts), "")
+    behind = cached._variant_tensor if shuffled is None else on_input(shuffled, cached)
     dataset._variant_tensor_attr = map_variant(dataset, behind, parts.second, dataset._flat_structure)
     dataset._pipeprof_cache = cached
 

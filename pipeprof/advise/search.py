@@ -28,7 +28,7 @@ from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, TRIED_LATE, UNTIMED, recommend
 from pipeprof.advise.refusals import free_memory, why_not_tried, why_too_large
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
-from pipeprof.advise.replayable import Replayable
+from pipeprof.advise.replayable import Replayable, first_line
 from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.stored import held_by_new_cache
 from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial, steps_of_epoch
@@ -195,9 +195,7 @@ class Search:
         except TrialError:
             raise
         except Exception as error:
-            raise TrialError(
-                f"its replay failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"
-            ) from error
+            raise TrialError(f"its replay failed: {type(error).__name__}: {first_line(error)}") from error
         finally:
             watchdog.cancel()
             self._stop.clear()

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeprof.advise.pairing import TrialPlan
+from pipeprof.advise.replayable import first_line
 from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.trial import TrialOutcome
 from pipeprof.errors import RanOutError, TrialError
 from pipeprof.model.diagnosis import Recommendation
 from pipeprof.model.profile import TrialRecord, TrialState
-
-_MOST_TEXT = 160
 
 
 def new_record(item: Recommendation, reason: str, kept: Sequence[str] = ()) -> TrialRecord:
@@ -48,8 +47,7 @@ def failed(item: Recommendation, record: TrialRecord, error: Exception) -> Trial
         return refused(item, str(error) or type(error).__name__)
     if isinstance(error, TrialError):
         return replace(refused(item, str(error)), impossible=True)
-    first_line = next(iter(str(error).splitlines()), "")[:_MOST_TEXT]
-    return refused(item, f"trying it failed: {type(error).__name__}: {first_line}".rstrip(": "))
+    return refused(item, f"trying it failed: {type(error).__name__}: {first_line(error)}")
 
 
 def described(record: TrialRecord, same: Equivalence) -> TrialRecord:

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.tf
 
 pytest.importorskip("tensorflow")
 
-SCRIPT = Path(__file__).parent / "scripts" / "slow_map.py"
+SCRIPTS = Path(__file__).parent / "scripts"
+PIPEPROF = (sys.executable, "-m", "pipeprof")
 
 
 def run(*command, cwd):
@@ -31,17 +32,22 @@ def confirm(profile_path, kind="cache", op="map", elements="identical"):
     profile_path.with_name("trials.jsonl").write_text(json.dumps(event) + "\n")
 
 
-def test_losses_are_identical_the_source_is_untouched_and_the_change_is_in(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.read_text())
-    before = script.read_bytes()
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    native = run(sys.executable, script, cwd=tmp_path)
-    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
-    (first,) = (tmp_path / "reports").iterdir()
-    confirm(first / "profile.json")
+def seen(folder, name, kind="cache", **facts):
+    """Run a script by itself and under pipeprof, and confirm a change of it; return its own run, and where pipeprof kept it."""
+    script = folder / "train.py"
+    script.write_text((SCRIPTS / name).read_text())
+    native = run(sys.executable, script, cwd=folder)
+    run(*PIPEPROF, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=folder)
+    (first,) = (folder / "reports").iterdir()
+    confirm(first / "profile.json", kind, **facts)
+    return native, first
 
-    applied = run(*pipeprof, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
+
+def test_losses_are_identical_the_source_is_untouched_and_the_change_is_in(tmp_path):
+    native, first = seen(tmp_path, "slow_map.py")
+    script, before = tmp_path / "train.py", (SCRIPTS / "slow_map.py").read_bytes()
+
+    applied = run(*PIPEPROF, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
 
     assert native.stdout.count("\n") == 4
     assert (applied.stdout, applied.returncode) == (native.stdout, 0)
@@ -55,7 +61,7 @@ def test_losses_are_identical_the_source_is_untouched_and_the_change_is_in(tmp_p
     assert "PP401" not in applied.stderr
 
     script.write_text(script.read_text() + "# later\n")
-    refused = run(*pipeprof, "run", "--apply", first.name, "train.py", cwd=tmp_path)
+    refused = run(*PIPEPROF, "run", "--apply", first.name, "train.py", cwd=tmp_path)
 
     assert (refused.stdout, refused.returncode) == ("", 2)
     assert refused.stderr.splitlines()[-1].startswith(f"pipeprof: {script} has changed since {first.name}")
@@ -63,15 +69,9 @@ def test_losses_are_identical_the_source_is_untouched_and_the_change_is_in(tmp_p
 
 
 def test_a_random_map_is_split_and_every_seeded_number_stays(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.with_name("random_map.py").read_text())
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    native = run(sys.executable, script, cwd=tmp_path)
-    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
-    (first,) = (tmp_path / "reports").iterdir()
-    confirm(first / "profile.json", "split_map")
+    native, first = seen(tmp_path, "random_map.py", "split_map")
 
-    applied = run(*pipeprof, "run", "--no-html", "--no-trials", "--apply", first.name, "train.py", cwd=tmp_path)
+    applied = run(*PIPEPROF, "run", "--no-html", "--no-trials", "--apply", first.name, "train.py", cwd=tmp_path)
 
     assert native.stdout.count("\n") == 6
     assert f"pipeprof: applied from {first.name}: Split map(draw) where it first draws at random" in applied.stderr
@@ -79,21 +79,15 @@ def test_a_random_map_is_split_and_every_seeded_number_stays(tmp_path):
     (second,) = set((tmp_path / "reports").iterdir()) - {first}
     nodes = [node["node"] for node in json.loads((second / "profile.json").read_text())["pipelines"][0]["executed"]]
     assert any("Cache" in node for node in nodes)
-    refused = run(*pipeprof, "fix", first.name, cwd=tmp_path)
+    refused = run(*PIPEPROF, "fix", first.name, cwd=tmp_path)
     assert refused.returncode == 2
     assert "It sets seeds, and each part would draw other numbers" in refused.stderr
 
 
 def test_a_map_is_called_for_whole_batches_and_its_python_runs_once_as_before(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.with_name("scalar_map.py").read_text())
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    native = run(sys.executable, script, cwd=tmp_path)
-    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
-    (first,) = (tmp_path / "reports").iterdir()
-    confirm(first / "profile.json", "vectorize")
+    native, first = seen(tmp_path, "scalar_map.py", "vectorize")
 
-    applied = run(*pipeprof, "run", "--no-html", "--no-trials", "--apply", first.name, "train.py", cwd=tmp_path)
+    applied = run(*PIPEPROF, "run", "--no-html", "--no-trials", "--apply", first.name, "train.py", cwd=tmp_path)
 
     assert native.stdout.startswith("traced 1\n0 ")
     assert native.stdout.count("\n") == 3
@@ -103,15 +97,9 @@ def test_a_map_is_called_for_whole_batches_and_its_python_runs_once_as_before(tm
 
 
 def test_a_filter_comes_first_in_the_running_script_and_every_number_stays(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.with_name("late_filter.py").read_text())
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    native = run(sys.executable, script, cwd=tmp_path)
-    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
-    (first,) = (tmp_path / "reports").iterdir()
-    confirm(first / "profile.json", "filter_earlier", op="filter")
+    native, first = seen(tmp_path, "late_filter.py", "filter_earlier", op="filter")
 
-    applied = run(*pipeprof, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
+    applied = run(*PIPEPROF, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
 
     assert native.stdout.count("\n") == 60
     assert f"pipeprof: applied from {first.name}: Filter before map(decode)" in applied.stderr
@@ -124,16 +112,10 @@ def test_a_filter_comes_first_in_the_running_script_and_every_number_stays(tmp_p
 
 
 def test_another_order_is_made_only_where_it_is_asked_for(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.with_name("stragglers.py").read_text())
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    native = run(sys.executable, script, cwd=tmp_path)
-    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
-    (first,) = (tmp_path / "reports").iterdir()
-    confirm(first / "profile.json", "nondeterministic", elements="reordered")
+    native, first = seen(tmp_path, "stragglers.py", "nondeterministic", elements="reordered")
 
-    refused = run(*pipeprof, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
-    asked = run(*pipeprof, "run", "--no-html", "--allow", "reorders", "--apply", first.name, "train.py", cwd=tmp_path)
+    refused = run(*PIPEPROF, "run", "--no-html", "--apply", first.name, "train.py", cwd=tmp_path)
+    asked = run(*PIPEPROF, "run", "--no-html", "--allow", "reorders", "--apply", first.name, "train.py", cwd=tmp_path)
 
     assert (refused.stdout, refused.returncode) == ("", 2)
     assert "it reorders the elements, and is made where that is asked for: --allow reorders" in refused.stderr
