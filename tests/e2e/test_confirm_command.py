@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.e2e.test_apply_command import SCRIPT, confirm, run
+from tests.e2e.confirmed_runs import PIPEPROF, SCRIPTS, confirm, run
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
@@ -21,25 +21,24 @@ def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path, monkey
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # what lies there would be nobody's
     script = work / "train.py"
-    script.write_text(SCRIPT.read_text() + OWN_FILE + OTHER_FILE)
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    run(*pipeprof, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=work)
+    script.write_text((SCRIPTS / "slow_map.py").read_text() + OWN_FILE + OTHER_FILE)
+    run(*PIPEPROF, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=work)
     (first,) = (work / "reports").iterdir()
     confirm(first / "profile.json")
 
-    refused = run(*pipeprof, "confirm", "--rerun", "1", cwd=work)
+    refused = run(*PIPEPROF, "confirm", "--rerun", "1", cwd=work)
 
     assert (refused.stdout, refused.returncode) == ("", 2)
     assert f"the script wrote weights.txt in {work} and {tmp_path}/log.txt outside of it, and would again" in refused.stderr
 
     place = tmp_path / "scratch"
-    in_copy = run(*pipeprof, "confirm", "--rerun", "1", "--scratch", str(place), cwd=work)
+    in_copy = run(*PIPEPROF, "confirm", "--rerun", "1", "--scratch", str(place), cwd=work)
 
     assert (in_copy.stdout, in_copy.returncode) == ("", 2)
     assert f"the script wrote {tmp_path}/log.txt outside of {work}, and would again" in in_copy.stderr
     assert (tmp_path / "log.txt").read_text() == "again "
 
-    made = run(*pipeprof, "confirm", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), "--yes", cwd=work)
+    made = run(*PIPEPROF, "confirm", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), "--yes", cwd=work)
 
     assert made.returncode == 0, made.stderr
     assert made.stderr.startswith(f"pipeprof: the script wrote {tmp_path}/log.txt outside of {work}, and will again")
@@ -53,34 +52,33 @@ def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path, monkey
     assert [item["run"].get("applied_from", "") for item in (without, with_changes)] == ["", first.name]
     assert without["pipelines"][0]["loop"]["elements"] == with_changes["pipelines"][0]["loop"]["elements"] < 800
 
-    (rerun,) = json.loads(run(*pipeprof, "report", "--json", cwd=work).stdout)["reruns"]
+    (rerun,) = json.loads(run(*PIPEPROF, "report", "--json", cwd=work).stdout)["reruns"]
     assert (rerun["id"], rerun["pairs"], rerun["same_output"], rerun["whole"]) == ("rerun-1", 1, True, False)
     assert rerun["changes"] == [json.loads((first / "trials.jsonl").read_text().splitlines()[0])["trial"]["id"]]
-    assert "Training again" in run(*pipeprof, "report", cwd=work).stdout
+    assert "Training again" in run(*PIPEPROF, "report", cwd=work).stdout
 
     most = run(
-        *pipeprof, "confirm", "--ceiling", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), "--yes", cwd=work
+        *PIPEPROF, "confirm", "--ceiling", "--rerun", "1", "--budget", "0.3s", "--scratch", str(place), "--yes", cwd=work
     )
 
     assert most.returncode == 0, most.stderr
     assert most.stdout.startswith("with: One batch, always ready, in the place of the input (train.py:")
     assert "re-run with one batch that is always ready: " in most.stdout
     assert "output" not in most.stdout
-    _, of_ceiling = json.loads(run(*pipeprof, "report", "--json", cwd=work).stdout)["reruns"]
+    _, of_ceiling = json.loads(run(*PIPEPROF, "report", "--json", cwd=work).stdout)["reruns"]
     assert (of_ceiling["ceiling"], of_ceiling["changes"], of_ceiling["same_output"]) == (True, [], None)
     assert of_ceiling["candidate_step_s"] < of_ceiling["baseline_step_s"]
 
 
 def test_a_run_goes_on_to_a_re_run_of_what_it_confirmed_and_keeps_the_scripts_output(tmp_path):
     """Whether the change is confirmed is the machine's to say; what follows from either is asked here."""
-    (tmp_path / "train.py").write_text(SCRIPT.read_text())
-    pipeprof = [sys.executable, "-m", "pipeprof"]
+    (tmp_path / "train.py").write_text((SCRIPTS / "slow_map.py").read_text())
     native = run(sys.executable, "train.py", cwd=tmp_path)
 
-    made = run(*pipeprof, "run", "--no-html", "--budget", "30s", "--rerun", "1", "train.py", cwd=tmp_path)
+    made = run(*PIPEPROF, "run", "--no-html", "--budget", "30s", "--rerun", "1", "train.py", cwd=tmp_path)
 
     assert (made.stdout, made.returncode) == (native.stdout, 0)
-    report = run(*pipeprof, "report", cwd=tmp_path).stdout
+    report = run(*PIPEPROF, "report", cwd=tmp_path).stdout
     if "CONFIRMED" in report:
         assert "\nwith: Cache what map(slow) gives" in made.stderr, made.stderr
         assert "output identical" in made.stderr
@@ -93,7 +91,7 @@ def test_a_run_goes_on_to_a_re_run_of_what_it_confirmed_and_keeps_the_scripts_ou
 def test_a_run_that_confirmed_nothing_says_why_it_is_not_run_again(tmp_path):
     (tmp_path / "train.py").write_text("print('trained')\n")
 
-    made = run(sys.executable, "-m", "pipeprof", "run", "--no-html", "--rerun", "1", "train.py", cwd=tmp_path)
+    made = run(*PIPEPROF, "run", "--no-html", "--rerun", "1", "train.py", cwd=tmp_path)
 
     assert (made.stdout, made.returncode) == ("trained\n", 0)
     assert "pipeprof: not run again: " in made.stderr
@@ -102,11 +100,10 @@ def test_a_run_that_confirmed_nothing_says_why_it_is_not_run_again(tmp_path):
 def test_buckets_are_measured_in_the_run_and_confirmed_by_the_script_alone(tmp_path):
     """What padding costs is in the model's step: only the script, run again with buckets, can show it."""
     script = tmp_path / "train.py"
-    script.write_text(SCRIPT.with_name("padded_rows.py").read_text())
-    pipeprof = [sys.executable, "-m", "pipeprof"]
-    made = run(*pipeprof, "run", "--no-html", "--budget", "15", "train.py", cwd=tmp_path)
+    script.write_text((SCRIPTS / "padded_rows.py").read_text())
+    made = run(*PIPEPROF, "run", "--no-html", "--budget", "15", "train.py", cwd=tmp_path)
 
-    report = json.loads(run(*pipeprof, "report", "--json", cwd=tmp_path).stdout)
+    report = json.loads(run(*PIPEPROF, "report", "--json", cwd=tmp_path).stdout)
     (bucket,) = [item for item in report["recommendations"] if item["change"]["kind"] == "bucket"]
     assert (bucket["safety"], bucket["accepted"], bucket["trial"]["state"]) == ("reorders", False, "not-tried")
     assert bucket["trial"]["elements"] == "reordered"
@@ -114,7 +111,7 @@ def test_buckets_are_measured_in_the_run_and_confirmed_by_the_script_alone(tmp_p
     assert "+dataset = dataset.bucket_by_sequence_length(element_length_func=lambda *row: tf.shape(row[0])[0]" in bucket["diff"]
     assert "of row[0] is padding, in these buckets" in " ".join(made.stderr.split())
 
-    shown = run(*pipeprof, "confirm", "--rerun", "1", "--allow", "reorders", "--yes", cwd=tmp_path)
+    shown = run(*PIPEPROF, "confirm", "--rerun", "1", "--allow", "reorders", "--yes", cwd=tmp_path)
 
     assert shown.returncode == 0, shown.stderr
     assert "Let rows of about one length meet" in shown.stdout.splitlines()[0]

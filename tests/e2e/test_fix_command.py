@@ -1,19 +1,14 @@
 """`pipeprof fix --apply`: a filter that comes before the dear map in the source keeps every number, and saves its calls."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_apply_command import confirm, run
+from tests.e2e.confirmed_runs import PIPEPROF, run, seen
 
 pytestmark = pytest.mark.tf
 
 pytest.importorskip("tensorflow")
-
-SCRIPT = Path(__file__).parent / "scripts" / "late_filter.py"
-PIPEPROF = [sys.executable, "-m", "pipeprof"]
 
 
 def mapped(folder):
@@ -23,18 +18,13 @@ def mapped(folder):
 
 
 def test_a_patched_filter_comes_first_and_every_number_stays(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.read_text())
-    native = run(sys.executable, script, cwd=tmp_path)
-    run(*PIPEPROF, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
-    (first,) = (tmp_path / "reports").iterdir()
-    confirm(first / "profile.json", "filter_earlier", op="filter")
+    native, first = seen(tmp_path, "late_filter.py", "filter_earlier", op="filter")
 
     fixed = run(*PIPEPROF, "fix", "--apply", first.name, cwd=tmp_path)
 
     assert native.stdout.count("\n") == 60
     assert fixed.returncode == 0, fixed.stderr
-    assert "dataset = dataset.filter(lambda *row: is_wanted(*decode(*row)))" in script.read_text()
+    assert "dataset = dataset.filter(lambda *row: is_wanted(*decode(*row)))" in (tmp_path / "train.py").read_text()
     patched = run(*PIPEPROF, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
     assert (patched.stdout, patched.returncode) == (native.stdout, 0)
     (second,) = set((tmp_path / "reports").iterdir()) - {first}

@@ -1,19 +1,14 @@
 """A trial for which there is no room: the script has ended well before it, and the report says what became of the change."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_apply_command import run
+from tests.e2e.confirmed_runs import PIPEPROF, SCRIPTS, run
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 pytest.importorskip("tensorflow")
-
-SCRIPT = Path(__file__).parent / "scripts" / "hungry_map.py"
-PIPEPROF = [sys.executable, "-m", "pipeprof"]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +20,7 @@ PIPEPROF = [sys.executable, "-m", "pipeprof"]
     ids=["no address space", "killed as the kernel does it"],
 )
 def test_a_trial_without_room_is_worse_and_the_script_and_the_report_are_whole(tmp_path, arguments, reason):
-    (tmp_path / "train.py").write_text(SCRIPT.read_text())
+    (tmp_path / "train.py").write_text((SCRIPTS / "hungry_map.py").read_text())
     # the cache would come first: it needs no second call at once
     made = run(*PIPEPROF, "run", "--no-html", "--budget", "30s", "--ignore", "PP401", "train.py", *arguments, cwd=tmp_path)
 
