@@ -10,6 +10,7 @@ VENV ?= .venv
 TENSORFLOW ?= 2.21
 DEMO ?= cacheable_decode
 SEED ?= 2026
+WORKERS ?= 2
 SEEDS ?= 2026 2027 2028
 
 CONSTRAINTS := constraints/tensorflow-$(TENSORFLOW).txt
@@ -31,8 +32,8 @@ help: ## show this list
 demo: $(READY) $(DATA) ## train a slow sample under pipeprof, and see what it says
 	$(BIN)/pipeprof run sample_pipelines/$(DEMO)/train.py
 
-test: check ## run every check and every test
-	$(BIN)/pytest
+test: check ## run every check and every test (17 minutes; WORKERS=n processes at a time)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: $(READY) ## run the checks alone: lint, format, types, layers
 	$(BIN)/ruff check

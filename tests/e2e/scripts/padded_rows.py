@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-WIDTH = 512
+WIDTH = 256
 
 
 def read(index):
