@@ -221,6 +221,7 @@ def _start_session(
         started_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         working_directory=str(Path.cwd()),
         own_directory=str(run.path),
+        printed_into=streams.files_behind(),
         is_rerunnable=is_rerunnable,
     )
     with _active_lock:

@@ -25,7 +25,9 @@ _SLACK_S = 1.0  # of the clock of a file system
 
 
 def written_files(run: RunInfo, ignored: Path) -> list[Path]:
-    """Return the files below a run's working directory that were last written while it ran; the user's sources are none.
+    """Return the files below a run's working directory that were last written while it ran.
+
+    The user's sources are none of them, nor is a file that a shell sent its output to: run again, it prints elsewhere.
 
     Args:
         run: the run.
@@ -37,7 +39,7 @@ def written_files(run: RunInfo, ignored: Path) -> list[Path]:
     base = Path(run.working_directory)
     start_s = datetime.datetime.fromisoformat(run.started_at).timestamp()
     end_s = start_s + run.wall_s + _SLACK_S
-    known = {os.path.realpath(source.path) for source in run.sources}
+    known = {os.path.realpath(path) for path in (*run.printed_into, *(source.path for source in run.sources))}
     known.update(os.path.realpath(base / word) for word in run.command[:1])
     found = []
     for number, (path, status) in enumerate(_files(base, ignored)):

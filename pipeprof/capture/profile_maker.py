@@ -70,6 +70,7 @@ class RunFacts:
     started_at: str
     working_directory: str
     own_directory: str = ""  # what pipeprof writes of the run goes there
+    printed_into: tuple[str, ...] = ()  # files that its standard output and standard error go to
     is_rerunnable: bool = False  # a script in a process of its own: what it writes matters to whoever runs it again
 
 
@@ -110,6 +111,7 @@ class ProfileMaker:
             capture_overhead_share=overhead_share,
             problems=(*problems, *file_writes.problems, *self._lines_unknown(), *self._out_of_sight()),
             sources=self._sources(),
+            printed_into=facts.printed_into,
             wrote_outside=file_writes.paths(),
             wrote_more=file_writes.is_full,
         )

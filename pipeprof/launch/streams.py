@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,16 @@ def flush() -> bool:
             is_flushed = False
     _flush_c()
     return is_flushed
+
+
+def files_behind() -> tuple[str, ...]:
+    """Return the files that standard output and standard error were sent to, by a shell's ``>`` for instance."""
+    found = []
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(os.fstat(number).st_mode):
+                found.append(os.path.realpath(f"/proc/self/fd/{number}"))
+    return tuple(dict.fromkeys(found))
 
 
 @contextlib.contextmanager

@@ -132,6 +132,7 @@ class RunInfo:
     sources: tuple[SourceFile, ...] = ()
     applied_from: str = ""  # the run whose confirmed changes were applied to this one
     applied: tuple[str, ...] = ()  # what was applied, a phrase each
+    printed_into: tuple[str, ...] = ()  # files that its standard output and standard error went to: its caller's, not its own
     wrote_outside: tuple[str, ...] = ()  # of its working directory, as far as it was seen; "x*": files whose names begin with x
     wrote_more: bool = False  # more than are kept in it
     bench_step_s: float | None = None  # a pipeline alone: the stand-in's own time for a step, 0 for none; None: a program

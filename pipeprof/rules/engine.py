@@ -24,6 +24,8 @@ from pipeprof.rules.chosen import matches, parameters_of
 from pipeprof.rules.needs import find_missing
 from pipeprof.rules.registry import all_rules, suggest_code
 
+_Sites = Mapping[tuple[str, str], CallSite | None]  # by pipeline and stage
+
 FIRED = "fired"
 PASSED = "passed"
 NOT_APPLICABLE = "not applicable"
@@ -87,7 +89,9 @@ def judge(
     for result in results:
         _take_back(result, take_back)
     settled = [*_settle_yields(results), *_settle_rivals(results)]
-    findings = [one for result in results for one in _one_a_call(_with_settled(result.findings, settled), analysis)]
+    sites = {(view.record.id, item.id): item.stage.call_site for view in analysis.pipelines for item in view.stages}
+    settled += _settle_same_calls(results, settled, sites)
+    findings = [one for result in results for one in _one_a_call(_with_settled(result.findings, settled), sites)]
     return Judgement(
         findings=tuple(sorted(findings, key=rank_of)),
         outcomes=tuple(
@@ -167,16 +171,14 @@ def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _one_a_call(findings: Sequence[Finding], analysis: Analysis) -> list[Finding]:
+def _one_a_call(findings: Sequence[Finding], sites: _Sites) -> list[Finding]:
     """Of one rule's findings keep the dearest of each call: a loop or a helper makes several stages with one line.
 
-    A finding on a stage whose call is not known names the pipeline's, and stays by itself.
+    They may be of several pipelines. A finding on a stage whose call is not known names the pipeline's, and stays by itself.
     """
-    sites = {(view.record.id, item.id): item.stage.call_site for view in analysis.pipelines for item in view.stages}
-    calls: dict[tuple[str | None, CallSite | None, str | None], list[Finding]] = {}
+    calls: dict[object, list[Finding]] = {}
     for item in findings:
-        site = sites.get((item.pipeline_id or "", item.stage_id or ""))
-        calls.setdefault((item.pipeline_id, site, item.stage_id if site is None else None), []).append(item)
+        calls.setdefault(_site_of(item, sites) or (item.pipeline_id, item.stage_id), []).append(item)
     kept = []
     for same in calls.values():
         first = max(same, key=cost_of)
@@ -184,6 +186,10 @@ def _one_a_call(findings: Sequence[Finding], analysis: Analysis) -> list[Finding
         text = f" The same call makes {units.count_of(more, 'more stage')} like it." if more else ""
         kept.append(replace(first, message=first.message + text))
     return kept
+
+
+def _site_of(finding: Finding, sites: _Sites) -> CallSite | None:
+    return sites.get((finding.pipeline_id or "", finding.stage_id or ""))
 
 
 def _with_settled(findings: Sequence[Finding], settled: Sequence[_Settled]) -> list[Finding]:
@@ -225,6 +231,23 @@ def _find_cheaper(
     found = [item for code in at_stage for item in said.get(code, ()) if (item.pipeline_id, item.stage_id) == place]
     found += [item for code in within for item in said.get(code, ()) if item.pipeline_id == mine.pipeline_id]
     return sorted(found, key=lambda item: -cost_of(item))
+
+
+def _settle_same_calls(results: Sequence[_Result], settled: Sequence[_Settled], sites: _Sites) -> list[_Settled]:
+    """Take back what is said of a call for which another finding stands in a pipeline where it costs no less."""
+    more = []
+    for result in results:
+        found = [(item, _find_standing(item, settled, sites)) for item in result.findings]
+        codes = {one.code for _, others in found for one in others}
+        more += _stand_back(result, found, f"{' and '.join(sorted(codes))} stands for the same call in another pipeline")
+    return more
+
+
+def _find_standing(mine: Finding, settled: Sequence[_Settled], sites: _Sites) -> list[Finding]:
+    """Return the findings that stand for what the same rule says of the same call elsewhere, at no less a cost."""
+    site = _site_of(mine, sites)
+    same = [item for item in settled if item.finding.code == mine.code and _site_of(item.finding, sites) == site]
+    return [item.by for item in same if site is not None and cost_of(item.finding) >= cost_of(mine)]
 
 
 def _settle_rivals(results: Sequence[_Result]) -> list[_Settled]:

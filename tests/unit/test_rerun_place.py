@@ -32,12 +32,14 @@ def put(path: Path, at_s: float) -> None:
 
 
 def test_files_of_the_time_of_the_run_are_found_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("train.py", "out/ckpt", "__pycache__/x.pyc", "reports/r/profile.json", "model.h5"):
+    for name in ("train.py", "out/ckpt", "__pycache__/x.pyc", "reports/r/profile.json", "model.h5", "log.txt"):
         put(tmp_path / name, START + 5)
     put(tmp_path / "data.csv", START - 1)
     put(tmp_path / "later.txt", START + 12)
 
-    assert written_files(a_run(tmp_path), tmp_path / "reports") == [Path("model.h5"), Path("out/ckpt")]
+    run = replace(a_run(tmp_path), printed_into=(str(tmp_path / "log.txt"),))
+
+    assert written_files(run, tmp_path / "reports") == [Path("model.h5"), Path("out/ckpt")]
 
 
 def test_a_directory_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,20 @@ def test_terminal_is_there_only_while_redirected(tmp_path: Path, capfd: pytest.C
     assert streams.terminal() is None
     assert capfd.readouterr() == ("after\n", "progress\n")
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
+
+
+def test_files_that_are_printed_into_are_known_and_nothing_else_is_one(tmp_path: Path) -> None:
+    ask = "from pipeprof.launch import streams; import sys; sys.stderr.write(repr(streams.files_behind()))"
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-c", ask]
+        one = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True, check=True)
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=log, check=True)
+        subprocess.run(command, stdout=log, stderr=log, check=True)
+        closed = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=True)
+
+    assert one.stderr == f"('{tmp_path}/log',)"
+    assert (tmp_path / "log").read_text() == 2 * f"('{tmp_path}/log',)"
+    assert closed.stderr == "()"
 
 
 def test_descriptors_come_back_after_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -228,6 +228,59 @@ def test_stages_that_one_call_makes_are_one_finding() -> None:
     ]
 
 
+def test_a_call_that_makes_two_pipelines_is_one_finding_of_the_dearer() -> None:
+    analysis = Scene(stages=(stage("map", 0.01, line=6), stage("map", 0.01, line=7))).analysis()
+    (view,) = analysis.pipelines
+    other = replace(view, record=replace(view.record, id="p1", role="validation"))
+
+    class InBoth(_Made):
+        code, name = "PP971", "in-both"
+
+        def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+            for one, place, cost in ((other, 0, 0.0), (view, 0, 0.2), (other, 1, 0.3)):
+                evidence = (Evidence(name=COST_SHARE, value=cost, unit="share"),)
+                grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
+                yield self.report(self.name, pipeline=one, view=one.stages[place], evidence=evidence, **grades)
+
+    found = judge(replace(analysis, pipelines=(view, other)), rules=[InBoth]).findings
+
+    assert [(item.pipeline_id, item.stage_id, item.message) for item in found] == [
+        ("p1", "s1", "in-both"),
+        ("p0", "s0", "in-both The same call makes 1 more stage like it."),
+    ]
+
+
+@pytest.mark.parametrize(("cost", "stands"), [(0.05, False), (0.2, True)])
+def test_what_another_finding_stands_for_is_not_said_again_of_the_same_call_elsewhere(cost: float, stands: bool) -> None:
+    analysis = Scene(stages=(stage("map", 0.01, line=6),)).analysis()
+    (view,) = analysis.pipelines
+    other = replace(view, record=replace(view.record, id="p1", role="validation"))
+
+    class Cheaper(_Made):
+        code, name = "PP972", "cheaper"
+
+        def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+            grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
+            evidence = (Evidence(name=COST_SHARE, value=0.5, unit="share"),)
+            yield self.report(self.name, pipeline=view, view=view.stages[0], evidence=evidence, **grades)
+
+    class Dearer(_Made):
+        code, name, yields_to = "PP973", "dearer", ("PP972",)
+
+        def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
+            grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
+            for one, share in ((view, 0.1), (other, cost)):
+                evidence = (Evidence(name=COST_SHARE, value=share, unit="share"),)
+                yield self.report(self.name, pipeline=one, view=one.stages[0], evidence=evidence, **grades)
+
+    judgement = judge(replace(analysis, pipelines=(view, other)), rules=[Cheaper, Dearer])
+
+    assert [item.pipeline_id for item in judgement.findings if item.code == "PP973"] == ["p1"] * stands
+    (first,) = [item for item in judgement.findings if item.code == "PP972"]
+    assert [item.pipeline_id for item in first.consequences] == ["p0"]
+    assert [item.outcome for item in judgement.outcomes] == [FIRED, FIRED if stands else PASSED]
+
+
 def test_stages_whose_calls_are_not_known_stay_apart() -> None:
     analysis = Scene(stages=(stage("map", 0.01), stage("map", 0.01))).analysis()
     (view,) = analysis.pipelines
