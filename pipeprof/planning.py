@@ -12,13 +12,13 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeprof.advise.applied_order import counts_on_order
-from pipeprof.advise.applied_refusals import BY_SOURCE
-from pipeprof.advise.applying import why_not_here
+from pipeprof.advise.applied_refusals import BY_SOURCE, at_another_time
+from pipeprof.advise.applying import KEEPS_PACE, why_not_here
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
 from pipeprof.advise.changes.cast_later import CAST, last_holder
 from pipeprof.advise.changes.move_cache import cut_short_by
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.live_state import live_state, live_state_above
+from pipeprof.advise.live_state import READS_TABLE, live_state, live_state_above
 from pipeprof.advise.recommend import PROVEN, UNTIMED, recommend, shown_by_script
 from pipeprof.analysis import analyse
 from pipeprof.analysis.stage_graph import downstream, neighbours
@@ -94,9 +94,18 @@ def _is_shown(item: Recommendation, analysis: Analysis, untimed: bool) -> bool:
 
 def _why_left(item: Recommendation, analysis: Analysis, allow: Sequence[Safety]) -> str:
     """Return why a change that was shown is not planned, "" where it is."""
+    reason = why_not_here(item.change.kind) or _why_not_early(item, analysis)
     if item.accepted or item.safety in allow:
-        return why_not_here(item.change.kind) or _why_not_reordered(item, analysis)
-    return why_not_here(item.change.kind) or _REORDERS
+        return reason or _why_not_reordered(item, analysis)
+    return reason or _REORDERS
+
+
+def _why_not_early(item: Recommendation, analysis: Analysis) -> str:
+    """Return what of the program all stages would see too early, as far as a run tells: which tables change it does not."""
+    if item.change.kind in KEEPS_PACE:
+        return ""
+    reasons = [live_state_above(view, stage_id) for view, stage_id in _places(item, analysis)]
+    return at_another_time(reasons[0]) if reasons and all(one not in {"", READS_TABLE} for one in reasons) else ""
 
 
 def _why_not_reordered(item: Recommendation, analysis: Analysis) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any  # TensorFlow's datasets carry no types
 
-from pipeprof.advise.live_state import live_state
+from pipeprof.advise.live_state import READS_TABLE, live_state
 from pipeprof.advise.neutralise import is_random
+from pipeprof.advise.settled_tables import reads_settled_tables
 from pipeprof.capture.functions import describe_function
 from pipeprof.errors import TrialError
 from pipeprof.model.plan import PlannedStage
@@ -22,8 +23,13 @@ def refuse_live_state(above: Sequence[Any]) -> None:
     """Refuse a stage whose elements depend on what the program does meanwhile: calls that run ahead would see it too early."""
     for dataset in above:
         reason = live_state(describe_function(dataset))
-        if reason:
-            raise TrialError(f"{reason}, and would do so at another time than before; {BY_SOURCE}")
+        if reason and not (reason == READS_TABLE and reads_settled_tables(dataset)):
+            raise TrialError(at_another_time(reason))
+
+
+def at_another_time(reason: str) -> str:
+    """Return why a stage with live state is left as it is."""
+    return f"{reason}, and would do so at another time than before; {BY_SOURCE}"
 
 
 def refuse_seeded(dataset: Any) -> None:

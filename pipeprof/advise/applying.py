@@ -25,7 +25,7 @@ _NOT_HERE = {
     "repeat_once": "your loop would never end; the report holds a sketch for the source",
     "fuse_decode_crop": f"a file that is no JPEG would end the program; {BY_SOURCE}",
 }
-_KEEPS_PACE = frozenset({"thread_pool", "limit_memory", "nondeterministic", READY})  # nothing is made earlier for them
+KEEPS_PACE = frozenset({"thread_pool", "limit_memory", "nondeterministic", READY})  # nothing is made earlier for them
 _MOVES_DRAWS = frozenset({"parallel_calls", "synchronous", "parallel_inside", "interleave", "cache"})  # of the stage itself
 _MOVES_DRAWS_BEFORE = frozenset({"skip_earlier", "shuffle_earlier", "filter_earlier"})  # of the stage before it
 _OF_ONE_SIZE = frozenset({"cache", "split_map", "move_cache"})
@@ -129,7 +129,7 @@ class Applier:
 def _refuse_unsafe(dataset: Any, above: Sequence[Any], change: PlannedChange, stage: PlannedStage) -> None:
     """Refuse a change whose effect could be seen in more than speed, memory and, where that was asked for, order."""
     kind = change.change.kind
-    if kind not in _KEEPS_PACE:
+    if kind not in KEEPS_PACE:
         refuse_live_state(above)
     if kind in _MOVES_DRAWS:
         refuse_seeded(dataset)

@@ -10,6 +10,8 @@ from pipeprof.capture.functions import READS_STATE
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.profile import StageFunction
 
+READS_TABLE = "a stage reads a lookup table, which the program may change"
+
 
 def live_state(function: StageFunction | None) -> str:
     """Return what a stage shares with the program, "" where that is nothing."""
@@ -22,7 +24,7 @@ def live_state(function: StageFunction | None) -> str:
     if any(op in READS_STATE for op in function.op_types):
         return "a stage reads a variable"
     if any(op.startswith("LookupTable") for op in function.op_types):
-        return "a stage reads a lookup table, which the program may change"
+        return READS_TABLE
     return ""
 
 

@@ -186,9 +186,13 @@ def _follow(graph: Any, draws: frozenset[str]) -> DataFlow | None:
 
 def captured_bytes(dataset: Any) -> int:  # Any: a tf.data.Dataset
     """Return the size of the in-memory arrays that a stage holds (its own tensors and what its function captured)."""
-    captured = [tensor for wrapper in _wrappers(dataset) for tensor in getattr(wrapper.function, "captured_inputs", ())]
     own = getattr(dataset, "_tensors", None) or ()
-    return sum(_tensor_bytes(tensor) for tensor in (*own, *captured))
+    return sum(_tensor_bytes(tensor) for tensor in (*own, *captured_tensors(dataset)))
+
+
+def captured_tensors(dataset: Any) -> list[Any]:  # Any: a tf.data.Dataset, tensors
+    """Return what the functions of a stage captured of the program: arrays, and handles of variables, tables, generators."""
+    return [tensor for wrapper in _wrappers(dataset) for tensor in getattr(wrapper.function, "captured_inputs", ())]
 
 
 def _wrappers(dataset: Any) -> list[Any]:

@@ -254,7 +254,21 @@ class Live:
     def table():
         keys = tf.lookup.KeyValueTensorInitializer([0, 1], [5, 6], tf.int64, tf.int64)
         lookup = tf.lookup.StaticHashTable(keys, -1)
+        words = tf.lookup.KeyValueTensorInitializer(["0", "5"], [0, 1], tf.string, tf.int64)
+        buckets = tf.lookup.StaticVocabularyTable(words, 2)
+        return tf.data.Dataset.range(6).map(lambda x: buckets.lookup(tf.strings.as_string(lookup.lookup(x))))
+
+    @staticmethod
+    def changing_table():
+        lookup = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, -1)
+        lookup.insert(tf.constant([0, 1], tf.int64), tf.constant([5, 6], tf.int64))
         return tf.data.Dataset.range(6).map(lookup.lookup)
+
+    @staticmethod
+    def two_tables():
+        keys = tf.lookup.KeyValueTensorInitializer([0, 1], [5, 6], tf.int64, tf.int64)
+        lookup, other = tf.lookup.StaticHashTable(keys, -1), tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, -1)
+        return tf.data.Dataset.range(6).map(lambda x: lookup.lookup(x) + other.lookup(x))
 
     @staticmethod
     def seeded():
@@ -267,7 +281,8 @@ class Live:
         (Live.reads, "a stage reads a variable"),
         (Live.python, "a stage calls Python"),
         (Live.generator, "a stage calls Python"),
-        (Live.table, "a stage reads a lookup table"),
+        (Live.changing_table, "a stage reads a lookup table"),
+        (Live.two_tables, "a stage reads a lookup table"),
         (Live.seeded, "its random draws are seeded"),
     ],
 )
@@ -281,6 +296,19 @@ def test_a_stage_whose_state_could_be_seen_at_another_time_is_left_as_it_is(buil
     assert program.applier.applied == ()
     assert program.reason.startswith("not applied: Do it (x.py:1): ")
     assert reason in program.reason
+
+
+def test_a_table_that_cannot_change_keeps_no_stage_as_it_is(capfd):
+    program = Program(Live.table, parallel())
+    before = values(program.build())
+    capfd.readouterr()
+
+    dataset = program.with_change()
+
+    assert "ParallelMapDatasetV2" in ops_of(dataset)
+    assert program.applier.problems == ()
+    assert values(dataset) == before == [1, 3, 2, 2, 2, 2]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_another_tree_above_the_call_is_left_as_it_is():

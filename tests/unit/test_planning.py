@@ -60,6 +60,31 @@ def test_what_cannot_be_applied_is_left_and_told(profile: Profile, monkeypatch: 
     assert str(caught.value.hint).endswith("(train.py:4): it cannot be")
 
 
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ({"python_ops": ("EagerPyFunc",)}, "a stage calls Python, and would do so at another time than before"),
+        ({"op_types": ("ReadVariableOp",)}, "a stage reads a variable, and would do so at another time than before"),
+        ({"op_types": ("LookupTableFindV2",)}, ""),  # the program's own tables tell whether they change
+    ],
+)
+def test_what_every_stage_would_see_too_early_is_left_before_the_script_runs(
+    profile: Profile, function: dict[str, tuple[str, ...]], reason: str
+) -> None:
+    (record,) = profile.pipelines
+    slow = next(item for item in record.written if item.op == "map")
+    changed = replace(slow, function=replace(slow.function or random_function(), **function))
+    record = replace(record, written=tuple(changed if item is slow else item for item in record.written))
+    profile = replace(profile, pipelines=(record,))
+
+    if not reason:
+        assert len(planning.plan_changes(profile, ("train.py",)).changes) == 1
+        return
+    with pytest.raises(UserError, match=r"nothing of .* can be applied to a running program") as caught:
+        planning.plan_changes(profile, ("train.py",))
+    assert reason in str(caught.value.hint)
+
+
 def test_the_ceiling_is_one_batch_in_the_place_of_the_whole_input(profile: Profile) -> None:
     plan = planning.plan_ceiling(profile)
 
