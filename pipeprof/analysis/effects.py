@@ -28,6 +28,7 @@ from pipeprof.analysis.memory_bounds import tuned_bytes
 from pipeprof.analysis.place import Place
 from pipeprof.analysis.stage_graph import consumer_of, downstream, elements_per_step, upstream
 from pipeprof.analysis.step_model import Effect, stage_busy_s
+from pipeprof.model.profile import LOCK_SEEN_S
 
 if TYPE_CHECKING:
     from pipeprof.analysis.doubt import Readings
@@ -53,6 +54,7 @@ _AUTOTUNE_REACH = (0.85, 1.0)  # of the slots that it may use, those that it doe
 _SET_UP_AGAIN = (0.0, 0.15)  # of making an iterator: what a repeat does at the start of each pass
 _LOCKED_SHARE = (0.5, 1.0)  # of a Python function's CPU seconds, those that hold the interpreter's lock
 _SEEN_HELD = 0.9  # of the time in which the lock was seen held, what is surely so
+_SEEN_CALL_S = 2 * LOCK_SEEN_S  # a call that is shorter tells hardly anything by the moments at which it was seen
 
 _STEP_OF_BYTES = "how much of the step follows the length of a batch was not measured: from none of it to all, in proportion"
 
@@ -94,7 +96,8 @@ def thread_pool(place: Place) -> Effect:
     else:
         slots = min(size, max(1.0, place.stage.slots, place.stage.stage.parallelism or 1.0))
     busy = place.busy_s + calls * doubt.between("a call in a pool", *_POOL_S)
-    return Effect(busy_s={place.stage.id: busy}, slots={place.stage.id: slots}, serial_s=_locked_s(place, calls))
+    slots_of, serial_s = {place.stage.id: slots}, _locked_s(place, calls)
+    return Effect(busy_s={place.stage.id: busy}, slots=slots_of, threads=size, serial_s=serial_s)
 
 
 def cache(place: Place) -> Effect:
@@ -254,10 +257,14 @@ def _locked_s(place: Place, calls: float) -> Readings | float:
     if python is None or not python.calls:
         return place.busy_s * doubt.between("Python that holds the lock", 0.0, 1.0)
     cpu_s = calls * python.cpu_s / python.calls
-    held = place.analysis.resources.lock_held_share
-    seen = 0.0 if held is None or cpu_s <= 0 else _SEEN_HELD * held * (place.view.step_s or 0.0) / cpu_s
+    held, call_s = place.analysis.resources.lock_held_share, python.cpu_s / python.calls
     least, most = _LOCKED_SHARE
-    return cpu_s * doubt.between("Python that holds the lock", min(max(least, seen), most), most)
+    if held is not None and call_s >= _SEEN_CALL_S:
+        in_sight = cpu_s * (1 - LOCK_SEEN_S / call_s)  # the end of a hold is not seen
+        least = min(max(least, _SEEN_HELD * held * (place.view.step_s or 0.0) / in_sight), most)
+    locked_s = cpu_s * doubt.between("Python that holds the lock", least, most)
+    beside_s = (place.busy_s - calls * python.wall_s / python.calls).clip(min=0.0)  # arguments, results, waiting for the lock
+    return locked_s + beside_s * doubt.between("calls under the lock", 0.0, 1.0)
 
 
 def move_cache(place: Place) -> Effect:

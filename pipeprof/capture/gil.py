@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-LATE_S = 0.0005  # a waking thread that finds the lock free is back within 0.1-0.2 ms; a computing holder keeps it for 5 ms
+from pipeprof.model.profile import LOCK_SEEN_S
+
 _NAP_S = 0.05
 _DELAY_FIELD = 1  # schedstat: nanoseconds on a core, nanoseconds runnable but without one (proc(5))
 
@@ -50,7 +51,7 @@ class GilProbe:
         late, after = self._clock() - until, self._run_delay_s()
         if delayed is not None and after is not None:
             self.wakings += 1
-            self.held += late - (after - delayed) > LATE_S
+            self.held += late - (after - delayed) > LOCK_SEEN_S
         return False
 
     def take(self) -> tuple[int, int]:

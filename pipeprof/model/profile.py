@@ -15,6 +15,7 @@ from pipeprof.model.looks import ElementLook
 
 PROFILE_SCHEMA = "pipeprof.profile/1"
 MAX_BINS = 600
+LOCK_SEEN_S = 0.0005  # a waking thread that finds the interpreter's lock free is back in 0.1-0.2 ms; shorter holds are not seen
 TRACED = "traced"
 
 
@@ -449,7 +450,7 @@ class HostBin:
     read_bytes: int  # from storage, not from the page cache
     samples: int = 1
     lock_checks: int = 0  # moments at which the sampler asked for the interpreter's lock
-    lock_held: int = 0  # of these, those at which another thread had it
+    lock_held: int = 0  # of these, those at which another thread had it for LOCK_SEEN_S more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
