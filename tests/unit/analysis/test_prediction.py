@@ -11,7 +11,7 @@ import pytest
 from pipeprof.analysis.element_size import element_bytes
 from pipeprof.analysis.prediction import predict
 from pipeprof.model.diagnosis import Prediction
-from pipeprof.model.profile import Change
+from pipeprof.model.profile import Change, PythonCalls
 from tests.support.builders import Scene, control, function, python_calls, python_function, stage
 
 PARALLEL = Change(kind="parallel_calls", params={"num_parallel_calls": -1})
@@ -55,6 +55,23 @@ def test_parallel_calls_give_no_more_than_the_cores_or_what_was_asked_for() -> N
 
     holds(predicted(SLOW_MAP, two), 0.0365 / 0.018)
     assert predicted(SLOW_MAP, many) == predicted(SLOW_MAP, PARALLEL)
+
+
+def test_maps_share_the_threads_of_one_pool_also_while_they_wait() -> None:
+    two = Change(kind="parallel_calls", params={"num_parallel_calls": 2})
+    waiting = SLOW_MAP.but(
+        stages=(
+            stage("range"),
+            stage("map", 0.019, visits=8.0),
+            stage("map", 0.011, visits=8.0),
+            stage("batch", 0.0001),
+            stage("prefetch", segment=0),
+        ),
+        step_s=0.0305, gap_s=0.002, cpu_s_per_step=0.002, cores=2,
+    )  # fmt: skip
+
+    holds(predicted(waiting, two), 0.0305 / 0.015)  # 30 ms of waiting on two threads
+    holds(predicted(waiting.but(pool=16), two), 0.0305 / 0.0111)  # the other map, one call at a time
 
 
 def test_an_interleave_opens_no_more_files_than_its_cycle_holds() -> None:
@@ -106,6 +123,19 @@ def test_python_that_holds_the_lock_gains_nothing_from_parallel_calls() -> None:
 
     assert found.low < 1.1
     assert found.speedup < 1.7
+
+
+def test_what_samples_of_the_lock_cannot_see_of_a_call_is_not_taken_for_free() -> None:
+    calls = python_calls(wall_s=0.036 * 600, cpu_share=1.0, calls=32 * 600)  # of 1.1 ms: the last 0.5 ms of each are not seen
+    short = replace(calls, calls=320 * 600)
+
+    def found(share: float | None, python: PythonCalls) -> Prediction:
+        slow = stage("map", 0.036, visits=32.0, function=python_function(), python=python)
+        scene = SLOW_MAP.but(stages=(stage("range"), slow, stage("batch", 0.0005)), lock_held_share=share)
+        return predicted(scene, PARALLEL)
+
+    assert found(0.55, calls).speedup < 1.15 < found(None, calls).speedup
+    assert found(0.3, short) == found(None, short)
 
 
 def test_a_larger_pool_helps_a_stage_that_waits() -> None:
