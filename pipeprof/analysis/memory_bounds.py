@@ -134,6 +134,7 @@ def _limit_memory(place: Place) -> float | None:
 def _budget(place: Place) -> float | None:
     """Return AUTOTUNE's budget: TensorFlow states what its prefetches left of it, so that what they held is added.
 
+    TensorFlow 2.17 states all of it: then that is more than will be held, and still an upper bound.
     Where it is off, and no budget was set, half of the machine's memory is more than half of what is available.
     """
     tuned, memory = place.view.record.autotune, place.analysis.profile.run.host.memory_bytes

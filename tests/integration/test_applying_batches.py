@@ -70,8 +70,7 @@ BUILDS = {
 def all_of(dataset):
     """Return two epochs, all parts of all batches."""
     return [
-        [[part.tolist() for part in tf.nest.flatten(batch) if part is not None] for batch in dataset.as_numpy_iterator()]
-        for _ in range(2)
+        [[part.numpy().tolist() for part in tf.nest.flatten(batch) if part is not None] for batch in dataset] for _ in range(2)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 
 import pytest
@@ -21,6 +22,7 @@ STEPS = 300
 PAUSE = 25  # steps between two pauses of the consumer, in which buffers fill
 THREADS = 5
 BUDGET = 100_000
+LEAVES_REST = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21)  # 2.17 states all of the budget: too much is told
 AUTO = {"num_parallel_calls": tf.data.AUTOTUNE}
 
 
@@ -145,10 +147,13 @@ def test_buffers_stay_within_the_budget_or_hold_one_element(budget, tmp_path):
     size, _ = held(slow.prefetch(tf.data.AUTOTUNE))["Prefetch"]
 
     assert NUMBERS * 4 <= size <= told
-    assert told <= budget + NUMBERS * 4
+    if LEAVES_REST:
+        assert told <= budget + NUMBERS * 4
 
 
 def test_a_budget_bounds_all_buffers_together(tmp_path):
+    if "synchronous" not in inspect.signature(tf.data.Dataset.map).parameters:
+        pytest.skip("TensorFlow has synchronous maps from 2.18 on")
     mapped = numbers().map(draw, **AUTO).map(draw, synchronous=True).prefetch(tf.data.AUTOTUNE)
 
     told = bound(tmp_path, with_options(mapped), "prefetch", "limit_memory", {"ram_budget": BUDGET})
