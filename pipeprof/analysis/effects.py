@@ -96,8 +96,12 @@ def thread_pool(place: Place) -> Effect:
     else:
         slots = min(size, max(1.0, place.stage.slots, place.stage.stage.parallelism or 1.0))
     busy = place.busy_s + calls * doubt.between("a call in a pool", *_POOL_S)
-    slots_of, serial_s = {place.stage.id: slots}, _locked_s(place, calls)
-    return Effect(busy_s={place.stage.id: busy}, slots=slots_of, threads=size, serial_s=serial_s)
+    return Effect(
+        busy_s={place.stage.id: busy},
+        slots={place.stage.id: slots},
+        threads=size,
+        serial_s=_locked_s(place, calls),
+    )
 
 
 def cache(place: Place) -> Effect:

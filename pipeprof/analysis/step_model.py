@@ -133,24 +133,24 @@ class StepModel:
     def _model(self, effect: Effect, more: Readings) -> Loop:
         import numpy as np
 
-        whole, counted = self._segments(effect, frozenset(), more), self.view.busy_s_per_step or 0.0
+        segments, counted = self._segments(effect, frozenset(), more), self.view.busy_s_per_step or 0.0
+        whole = [*segments, *self._shared_pool(effect, frozenset(), more)]
         pipeline = self.consumer.pipeline_cpu_s
         handed_s = _HANDED_ON_S * sum(stage.visit_ratio or 0.0 for stage in self.view.stages)
         spun = doubt.between("CPU of waiting threads that counts", *_HANDING)
         beyond = (pipeline - counted).clip(min=0.0, max=handed_s) * spun
         cpu_s = np.minimum(pipeline, counted) * effect.cpu_kept + beyond * effect.handing_kept
-        shared = self._shared_pool(effect, frozenset(), more)
-        filling = np.maximum(self._slowest([*whole, *shared], above=True), cpu_s * self._fill_cpu_share(effect) / self.cores)
-        first_pass = np.sum([seconds for seconds, _, _ in whole], axis=0) if whole else 0.0 * cpu_s
+        filling = np.maximum(self._slowest(whole, above=True), cpu_s * self._fill_cpu_share(effect) / self.cores)
+        first_pass = np.sum([seconds for seconds, _, _ in segments], axis=0) if segments else 0.0 * cpu_s
         steps = self.consumer.epoch_steps
         boundary = self.fill_share * filling + first_pass / max(steps, 1.0)
-        steady = self._steady([*whole, *shared], cpu_s, effect, more)
+        steady = self._steady(whole, cpu_s, effect, more)
         if self.fill_share > 0:
             above = self.above_fill - effect.no_fill
             rest = [*self._segments(effect, above, more), *self._shared_pool(effect, above, more)]
             draining = self._steady(rest, cpu_s * (1 - self._fill_cpu_share(effect)), effect, more)
             steady = (1 - self.fill_share) * steady + self.fill_share * np.minimum(draining, steady)
-        made = self._slowest([*whole, *shared])
+        made = self._slowest(whole)
         return Loop(
             steady_s=steady,
             boundary_s=boundary if self.consumer.has_boundaries else 0.0 * boundary,

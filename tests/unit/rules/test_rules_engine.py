@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeprof.errors import UserError
-from pipeprof.model.analysis import Analysis
+from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Severity
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule
 from pipeprof.rules.engine import ERROR, FIRED, IGNORED, NOT_APPLICABLE, PASSED, judge
@@ -25,14 +25,17 @@ class _Made(Rule[Parameters]):
     cost = 0.0
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
-        train = analysis.train
-        yield self.report(
+        yield self.costing(self.cost, analysis.train)
+
+    def costing(self, cost: float, pipeline: PipelineView | None, place: int = 0) -> Finding:
+        """Report one stage of a pipeline."""
+        return self.report(
             self.name,
             severity=self.severity,
             confidence=Confidence.HIGH,
-            pipeline=train,
-            view=train.stages[0] if train else None,
-            evidence=(Evidence(name=COST_SHARE, value=self.cost, unit="share"),),
+            pipeline=pipeline,
+            view=pipeline.stages[place] if pipeline else None,
+            evidence=(Evidence(name=COST_SHARE, value=cost, unit="share"),),
         )
 
 
@@ -211,10 +214,8 @@ class _EachMap(_Made):
 
     def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
         train = analysis.train
-        for place, view in enumerate(train.stages if train else ()):
-            cost = (Evidence(name=COST_SHARE, value=0.1 * (place + 1), unit="share"),)
-            grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
-            yield self.report(self.name, pipeline=train, view=view, evidence=cost, **grades)
+        for place in range(len(train.stages) if train else 0):
+            yield self.costing(0.1 * (place + 1), train, place)
 
 
 def test_stages_that_one_call_makes_are_one_finding() -> None:
@@ -238,9 +239,7 @@ def test_a_call_that_makes_two_pipelines_is_one_finding_of_the_dearer() -> None:
 
         def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
             for one, place, cost in ((other, 0, 0.0), (view, 0, 0.2), (other, 1, 0.3)):
-                evidence = (Evidence(name=COST_SHARE, value=cost, unit="share"),)
-                grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
-                yield self.report(self.name, pipeline=one, view=one.stages[place], evidence=evidence, **grades)
+                yield self.costing(cost, one, place)
 
     found = judge(replace(analysis, pipelines=(view, other)), rules=[InBoth]).findings
 
@@ -257,21 +256,14 @@ def test_what_another_finding_stands_for_is_not_said_again_of_the_same_call_else
     other = replace(view, record=replace(view.record, id="p1", role="validation"))
 
     class Cheaper(_Made):
-        code, name = "PP972", "cheaper"
-
-        def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
-            grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
-            evidence = (Evidence(name=COST_SHARE, value=0.5, unit="share"),)
-            yield self.report(self.name, pipeline=view, view=view.stages[0], evidence=evidence, **grades)
+        code, name, cost = "PP972", "cheaper", 0.5
 
     class Dearer(_Made):
         code, name, yields_to = "PP973", "dearer", ("PP972",)
 
         def check(self, analysis: Analysis, params: Parameters) -> Iterator[Finding]:
-            grades = {"severity": Severity.LOW, "confidence": Confidence.HIGH}
-            for one, share in ((view, 0.1), (other, cost)):
-                evidence = (Evidence(name=COST_SHARE, value=share, unit="share"),)
-                yield self.report(self.name, pipeline=one, view=one.stages[0], evidence=evidence, **grades)
+            yield self.costing(0.1, view)
+            yield self.costing(cost, other)
 
     judgement = judge(replace(analysis, pipelines=(view, other)), rules=[Cheaper, Dearer])
 
