@@ -19,7 +19,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeprof import units
-from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, last_loss, mean_of, measured
+from pipeprof.analysis.reruns import (
+    Measured,
+    Pair,
+    conclude_pairs,
+    first_difference,
+    last_loss,
+    mean_of,
+    measured,
+    new_words,
+    other_steps,
+)
 from pipeprof.errors import UserError
 from pipeprof.launch.handover import Order, command_line
 from pipeprof.launch.interpreter import interpreter_flags
@@ -46,6 +56,7 @@ class RerunOrder:
     deadline_s: float  # after which it is killed
     scratch: Path | None = None  # where copies of the directory are made; None: it is run where it is
     ignored: Path = Path()  # what is not copied
+    accepts_words: bool = False  # that the unchanged script prints other words when it is run again
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class Rerun:
 
     def __init__(self, order: RerunOrder, record: TrialRecord, run: RunDirectory, say: Callable[[str], None]) -> None:
         """Prepare; nothing is run yet."""
-        self.record = record
+        self.record = self._unmeasured = record
         self._order = order
         self._run = run
         self._say = say
@@ -80,7 +91,7 @@ class Rerun:
 
         Raises:
             KeyboardInterrupt: the user ended it; finished pairs are kept.
-            UserError: a copy of the directory could not be made, or the script fails by itself.
+            UserError: a copy of the directory could not be made, or the script fails or does something else by itself.
         """
         for index in range(self._order.pairs):
             found: dict[bool, Measured] = {}
@@ -95,6 +106,7 @@ class Rerun:
                 found[with_changes] = trial.measured
                 self._outputs.append((with_changes, trial.run.path / OUTPUT_FILE))
             self._pairs.append(Pair(found[False], found[True]))
+            self._refuse_another_script()
             self._keep(self._concluded())
         return self.record
 
@@ -109,6 +121,32 @@ class Rerun:
         shutil.rmtree(self._run.path / self.record.id, ignore_errors=True)
         hint = "run it by hand: what it needs is gone, or what it made is in its way"
         raise UserError(f"the script cannot be run again as it was: {trial.reason}", hint)
+
+    def _refuse_another_script(self) -> None:
+        """Refuse a script of which two runs without the changes do not do the same; only that is kept of them.
+
+        Raises:
+            UserError: they do not.
+        """
+        why, hint = other_steps(self._pairs), "--scratch auto starts each run from the same files, if that is the reason"
+        if not why and not self._order.accepts_words:
+            why, hint = self._other_words(), "if that is of no matter, --yes compares its times all the same"
+        if not why:
+            return
+        reason = f"the script does something else when it is run again as it was: {why}"
+        self._keep(replace(self._unmeasured, reason=reason))
+        raise UserError(reason, hint)
+
+    def _other_words(self) -> str:
+        """Return what one run without the changes printed and the first did not, or the other way round."""
+        first, *others = [path for with_changes, path in self._outputs if not with_changes]
+        for other in others:
+            for one, two, which in ((first, other, "only the second time"), (other, first, "only the first time")):
+                with one.open("rb") as output, two.open("rb") as compared:
+                    line = new_words(output, compared)
+                if line is not None:
+                    return f"it printed {line} {which}"
+        return ""
 
     def _keep(self, record: TrialRecord) -> TrialRecord:
         self.record = replace(record, wall_s=time.monotonic() - self._began)

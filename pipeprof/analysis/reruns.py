@@ -7,7 +7,7 @@ pairs of no difference and widen it further, so that two pairs that agree by cha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from statistics import fmean
@@ -18,6 +18,9 @@ from pipeprof.model.profile import Change, Profile, RerunFacts, TrialRecord, Tri
 RERUN = "rerun"  # method and kind of change of such a trial
 _LOSS = re.compile(rb"(?<![\w])loss\"?'?\s*[:=]\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)", re.IGNORECASE)
 _SHOWN = 60  # characters of a line that differs
+_LETTERS = 3  # that a word has at least: units ("ms", "s") come and go with the numbers before them
+_POINTS = ".,;:!?()[]{}'\"`"  # around a word
+_STEPS_BAND = 0.1  # how far the steps of two runs of one script may be apart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +109,40 @@ def first_difference(one: Iterable[bytes], other: Iterable[bytes]) -> str | None
         if line != counterpart:
             return f"line {number}: {_shown(line)}, and with the changes {_shown(counterpart)}"
     return None
+
+
+def other_steps(pairs: Sequence[Pair]) -> str:
+    """Return how the unchanged script took other numbers of steps in two of its runs, nothing where it did not.
+
+    Mean steps of such runs are those of other parts of training: a script that goes on from what its last run saved does that.
+    """
+    fewest, most = (choose(pair.baseline.steps for pair in pairs) for choose in (min, max))
+    return "" if fewest >= (1 - _STEPS_BAND) * most else f"it took {most:,} steps once and {fewest:,} in another run"
+
+
+def new_words(output: Iterable[bytes], other: Iterable[bytes]) -> str | None:
+    """Return the first line of the other output whose words stand in no line of this one, None where there is none.
+
+    Only words count, whole and of letters alone: numbers, paths, hashes, addresses and progress bars differ in scripts which
+    do the same twice.
+    """
+    known = {hash(words) for line in output for words in _words(line)}
+    for line in other:
+        if any(hash(words) not in known for words in _words(line)):
+            return _shown(line)
+    return None
+
+
+def _words(line: bytes) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each state of a line: progress bars write it again and again."""
+    for part in line.decode("utf-8", "replace").replace("\b", "\r").split("\r"):
+        found = tuple(word for word in (item.strip(_POINTS) for item in part.split()) if _is_word(word))
+        if found:
+            yield found
+
+
+def _is_word(text: str) -> bool:
+    return len(text) >= _LETTERS and text.isalpha()
 
 
 def _shown(line: bytes | None) -> str:

@@ -28,7 +28,8 @@ def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="run it though it writes files into its working directory or, with --scratch, outside of the copy",
+        help="run it though it writes files into its working directory or, with --scratch, outside of the copy, "
+        "and compare its times though it prints other words each time",
     )
     parser.add_argument(
         "--scratch",

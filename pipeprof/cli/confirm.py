@@ -77,7 +77,7 @@ class Wanted:
 
     pairs: int
     budget_s: float  # for the steps of one process
-    is_agreed: bool  # to run it though it writes files, where it is or outside of its copy
+    is_agreed: bool  # to run it though it writes files, where it is or outside of its copy, or prints other words each time
     scratch: str | None
     is_of_ceiling: bool = False  # instead of the confirmed changes
     allow: tuple[Safety, ...] = ()  # what else changes may do to the data
@@ -137,6 +137,7 @@ def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO)
             deadline_s=_PATIENCE * min(profile.run.wall_s, wanted.budget_s) + _START_S if steps else _deadline(profile),
             scratch=scratch,
             ignored=directory.path.parent,
+            accepts_words=wanted.is_agreed,
         )
         number = 1 + sum(item.rerun is not None for item in profile.trials)
         while (directory.path / f"rerun-{number}").exists():  # of one that was interrupted

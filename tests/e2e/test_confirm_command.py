@@ -12,6 +12,11 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 pytest.importorskip("tensorflow")
 
 OWN_FILE = 'open("weights.txt", "a").write("saved")\n'
+GOES_ON = """import pathlib, tempfile
+state = pathlib.Path(tempfile.gettempdir(), "state")
+print("going on from step 300" if state.exists() else "training from the beginning")
+state.touch()
+"""
 OTHER_FILE = 'open("../log.txt", "a").write("again ")\n'
 
 
@@ -68,6 +73,28 @@ def test_training_is_run_again_in_a_copy_both_ways_and_reported(tmp_path, monkey
     _, of_ceiling = json.loads(run(*PIPEPROF, "report", "--json", cwd=work).stdout)["reruns"]
     assert (of_ceiling["ceiling"], of_ceiling["changes"], of_ceiling["same_output"]) == (True, [], None)
     assert of_ceiling["candidate_step_s"] < of_ceiling["baseline_step_s"]
+
+
+def test_a_script_that_does_something_else_the_second_time_is_refused_in_one_line(tmp_path, monkeypatch):
+    """What it saved lies where no copy protects it and nobody looks: in the directory for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    script = tmp_path / "work" / "train.py"
+    script.write_text(GOES_ON + (SCRIPTS / "slow_map.py").read_text())
+    run(*PIPEPROF, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=script.parent)
+    (first,) = (script.parent / "reports").iterdir()
+    confirm(first / "profile.json")
+    (tmp_path / "temporary" / "state").unlink()
+
+    refused = run(*PIPEPROF, "confirm", "--rerun", "2", "--budget", "0.3s", cwd=script.parent)
+
+    assert (refused.stdout, refused.returncode) == ("", 2)
+    why = "the script does something else when it is run again as it was: it printed 'going on from step 300' only the second"
+    assert why in " ".join(refused.stderr.split())
+    assert "--yes compares its times all the same" in refused.stderr
+    (kept,) = json.loads(run(*PIPEPROF, "report", "--json", cwd=script.parent).stdout)["reruns"]
+    assert (kept["pairs"], kept["speedup"], why in kept["reason"]) == (0, None, True)
 
 
 def test_a_run_goes_on_to_a_re_run_of_what_it_confirmed_and_keeps_the_scripts_output(tmp_path):

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from pipeprof.analysis.reruns import Measured, Pair, conclude_pairs, first_difference, last_loss, measured
+from pipeprof.analysis.reruns import (
+    Measured,
+    Pair,
+    conclude_pairs,
+    first_difference,
+    last_loss,
+    measured,
+    new_words,
+    other_steps,
+)
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.model.profile import TrialState
 from tests.support.builders import Scene, stage
@@ -80,3 +89,31 @@ def test_the_first_line_that_differs_is_shown() -> None:
     assert first_difference([b"a\n", b"b\n"], [b"a\n", b"b\n"]) is None
     assert first_difference([b"a\n", b"b\n"], [b"a\n", b"c\n"]) == "line 2: 'b', and with the changes 'c'"
     assert first_difference([b"a\n"], []) == "line 1: 'a', and with the changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("output", "other", "line"),
+    [
+        (b"loss: 1.5 in 3 ms\n", b"loss: 1.25 in 1.2 s\n", None),
+        (b"epoch 1\nbest so far\n", b"epoch 1\nepoch 2\nbest so far\n", None),
+        (b"saved /tmp/a1/model\n", b"saved /tmp/b7/model\n", None),
+        (b"run 4f3e-77aa on <tf.Tensor 0x7f3a>\n", b"run 91bc-00ff on <tf.Tensor 0x7e2b>\n", None),
+        (b"1/3 ##- 2s step - loss: 1\r3/3 ### 9ms step - loss: 2\n", b"3/3 ### 1s step - loss: 7\n", None),
+        (b"1/3\b\b\b2/3\n", b"3/3\n", None),
+        (b"training from scratch\nloss 2\n", b"restored step 300\nloss 1\n", "'restored step 300'"),
+        (b"", b"nothing left to do\n", "'nothing left to do'"),
+    ],
+)
+def test_what_a_second_run_prints_in_other_words_is_told_from_what_it_counts(
+    output: bytes, other: bytes, line: str | None
+) -> None:
+    assert new_words(output.splitlines(keepends=True), other.splitlines(keepends=True)) == line
+
+
+def test_a_script_that_takes_other_steps_the_second_time_is_told() -> None:
+    def of(*steps: int) -> list[Pair]:
+        one = pairs((1.0, 1.0))[0]
+        return [replace(one, baseline=replace(one.baseline, steps=count)) for count in steps]
+
+    assert other_steps(of(400, 396)) == ""
+    assert other_steps(of(400, 400, 64)) == "it took 400 steps once and 64 in another run"
