@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from pipeprof.advise.applied_order import counts_on_order
+from pipeprof.advise.applied_order import FOLLOWS, ORDER, counts_on_order
 from pipeprof.advise.applied_refusals import BY_SOURCE, at_another_time
 from pipeprof.advise.applying import KEEPS_PACE, why_not_here
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
@@ -77,7 +78,16 @@ def plan_changes(
     ]
     if not able:
         raise UserError(f"nothing of {profile.run.id} can be applied to a running program", "; ".join(left))
-    return ApplyPlan(run_id=profile.run.id, changes=tuple(_planned(item, analysis) for item in able), left=tuple(left))
+    changes = tuple(_planned(_following(item, able), analysis) for item in able)
+    return ApplyPlan(run_id=profile.run.id, changes=changes, left=tuple(left))
+
+
+def _following(item: Recommendation, planned: Sequence[Recommendation]) -> Recommendation:
+    """Let a stage that becomes parallel hand on its elements as they are ready, where that is planned for its pipeline."""
+    is_asked = any(other.change.kind == "nondeterministic" and other.pipeline_id == item.pipeline_id for other in planned)
+    if item.change.kind != "parallel_calls" or not is_asked:
+        return item
+    return replace(item, change=replace(item.change, params={**item.change.params, ORDER: FOLLOWS}))
 
 
 def _is_shown(item: Recommendation, analysis: Analysis, untimed: bool) -> bool:

@@ -16,7 +16,7 @@ from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import describe_function, graph_nodes
 from pipeprof.errors import TrialError
 
-_FOLLOWS = "default"
+ORDER, FOLLOWS = "deterministic", "default"  # a stage that says this does as the options say
 _BY_POSITION = frozenset({"Zip", "Take", "Skip", "Shard", "Scan", "TakeWhile"})
 
 
@@ -78,10 +78,10 @@ def _follows(stage: Any) -> bool:
     reader = getattr(stage, "_impl", stage)  # a reader of files is a stage of its own, over the files' names
     said = getattr(stage, "_pipeprof_order", None) or getattr(reader, "_deterministic", None)
     if said is None and type(reader).__name__ == "_ParallelInterleaveDataset":
-        said = _FOLLOWS  # or what the program said, which TensorFlow does not keep in Python
+        said = FOLLOWS  # or what the program said, which TensorFlow does not keep in Python
     inner = [node for node in graph_nodes(stage) if graphs.is_dataset_op(node.op)]
-    if not any(node.attr["deterministic"].s == _FOLLOWS.encode() for node in inner if "deterministic" in node.attr):
-        return said == _FOLLOWS
+    if not any(node.attr[ORDER].s == FOLLOWS.encode() for node in inner if ORDER in node.attr):
+        return said == FOLLOWS
     if any(counts_on_order(node.op) for node in inner):
         raise TrialError("a stage's function makes a pipeline that takes elements by their place")
     return True

@@ -18,7 +18,7 @@ from pipeprof.advise.applied_exchanges import exchange_with_cache, exchange_with
 from pipeprof.advise.applied_filters import filter_before_map
 from pipeprof.advise.applied_functions import cut
 from pipeprof.advise.applied_maps import MAPS, first_part, map_variant, refuse_fresh, reshuffles, synchronous, threadpool
-from pipeprof.advise.applied_order import refuse_kept_order
+from pipeprof.advise.applied_order import ORDER, refuse_kept_order
 from pipeprof.advise.applied_readers import function_of, interleave, parallel_inside
 from pipeprof.advise.changes.bucket import Padded, boundaries_of, bucketed
 from pipeprof.advise.changes.pipeline_options import serialized_option
@@ -30,14 +30,14 @@ READY = "ready_input"
 
 
 def _parallel(dataset: Any, params: Mapping[str, Any]) -> None:
-    """Make the parallel form; its order is kept whatever options follow, unless the program has asked for another."""
+    """Make the parallel form; its order is kept whatever options follow, unless the program or the plan asks for another."""
     from tensorflow.python.framework import dtypes, ops
     from tensorflow.python.ops import gen_dataset_ops
 
     calls = ops.convert_to_tensor(int(params["num_parallel_calls"]), dtypes.int64)
     automatic = ops.convert_to_tensor(-1, dtypes.int64)
     function = dataset._map_func.function
-    deterministic = getattr(dataset, "_deterministic", "true")
+    deterministic = getattr(dataset, "_deterministic", params.get(ORDER, "true"))
     shared = {"f": function_of(dataset), "num_parallel_calls": calls, "deterministic": deterministic, **dataset._common_args}
     name = type(dataset).__name__
     source, captured = dataset._input_dataset._variant_tensor, function.captured_inputs

@@ -11,8 +11,9 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
+from pipeprof.advise.applied_order import FOLLOWS, ORDER
 from pipeprof.model.profile import Change
-from tests.support.applied import Program, options_of, values
+from tests.support.applied import Program, nodes_of, options_of, values
 
 pytestmark = pytest.mark.tf
 
@@ -50,30 +51,59 @@ def test_the_option_is_put_behind_the_last_stage_and_the_elements_stay():
     assert sorted(number for batch in values(dataset) for number in batch) == list(range(1, 41))
 
 
-def test_an_element_that_is_not_ready_holds_no_other_back():
-    others_are_through = threading.Event()
+class WaitingMap:
+    """A map of which the first call waits until all others are through, and hands on nothing before."""
 
-    def wait_for_the_others(x):
-        if x == 0:
-            others_are_through.wait(60)
-        return np.int64(x)
+    def __init__(self, **arguments):
+        self.others_are_through = threading.Event()
+        self.arguments = arguments
 
-    def build():
+    def build(self):
         return tf.data.Dataset.range(8).map(
-            lambda x: tf.ensure_shape(tf.numpy_function(wait_for_the_others, [x], tf.int64), []), num_parallel_calls=2
+            lambda x: tf.ensure_shape(tf.numpy_function(self.wait, [x], tf.int64), []), **self.arguments
         )
 
-    program = Program(build, AS_READY, "_ParallelMapDataset")
-    found = []
+    def wait(self, x):
+        if x == 0:
+            self.others_are_through.wait(60)
+        return np.int64(x)
 
-    for number in program.with_change().as_numpy_iterator():
-        found.append(int(number))
-        if len(found) == 7:
-            others_are_through.set()
+    def seven_first(self, dataset):
+        """Return the numbers as they come; the one that waits is let go when all others are there."""
+        found = []
+        for number in dataset.as_numpy_iterator():
+            found.append(int(number))
+            if len(found) == 7:
+                self.others_are_through.set()
+        return found
+
+
+def test_an_element_that_is_not_ready_holds_no_other_back():
+    waiting = WaitingMap(num_parallel_calls=2)
+    program = Program(waiting.build, AS_READY, "_ParallelMapDataset")
+
+    found = waiting.seven_first(program.with_change())
 
     assert program.applier.problems == ()
     assert found[-1] == 0
     assert sorted(found) == list(range(8))
+
+
+def test_a_map_that_is_made_parallel_in_the_same_run_follows_too():
+    def build():
+        return tf.data.Dataset.range(40).map(lambda x: x + tf.random.uniform([], 0, 1, tf.int64))
+
+    parallel = Change(kind="parallel_calls", params={"num_parallel_calls": 2, ORDER: FOLLOWS})
+    program = Program(build, parallel).and_also(Program(build, AS_READY))
+
+    dataset = program.with_change()
+
+    assert program.applier.problems == ()
+    assert len(program.applier.applied) == 2
+    (made,) = [node for node in nodes_of(dataset) if node.op == "ParallelMapDatasetV2"]
+    assert made.attr["deterministic"].s == b"default"
+    assert is_set(dataset)
+    assert sorted(values(dataset)) == list(range(40))
 
 
 def test_a_loop_inside_a_function_and_training_with_keras_are_reached():

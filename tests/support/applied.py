@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import tensorflow as tf
 from tensorflow.core.framework import dataset_options_pb2
 
@@ -40,6 +42,12 @@ class Program:
             stages = (PlannedStage(class_name=altered["source"], site=stages[0].site), *stages[1:])
         planned = PlannedChange(id="c", phrase="Do it (x.py:1)", change=change, trees=(stages,))
         self._plan = ApplyPlan(run_id="earlier", changes=(planned,))
+
+    def and_also(self, other):
+        """Let another change of the same pipeline be applied beside this one."""
+        also = replace(other._plan.changes[0], id="d")
+        self._plan = replace(self._plan, changes=(*self._plan.changes, also))
+        return self
 
     @staticmethod
     def _session():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeprof import planning
+from pipeprof.advise.recommend import recommend
 from pipeprof.capture.host_facts import host_facts
 from pipeprof.cli.main import main
 from pipeprof.errors import UserError
@@ -18,7 +19,7 @@ from pipeprof.model.plan import PlannedStage
 from pipeprof.model.profile import Change, ElementsState, Profile, TrialState
 from pipeprof.store import find_run
 from tests.support.builders import Scene, random_function, stage
-from tests.unit.cli.test_fix import confirmed, kept
+from tests.unit.cli.test_fix import CHANGE, confirmed, kept
 
 __all__ = ["kept"]
 
@@ -200,6 +201,24 @@ def test_a_confirmed_change_of_the_order_is_not_made_unasked_and_told(reordering
         planning.plan_changes(reordering, ("train.py",))
 
     assert str(caught.value.hint).endswith("is made where that is asked for: --allow reorders")
+
+
+def test_a_stage_made_parallel_follows_where_elements_are_handed_on_as_they_are_ready(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def both(*given: object) -> list[Recommendation]:
+        (parallel,) = recommend(*given)
+        reorders = {"safety": Safety.REORDERS, "accepted": False}
+        as_ready = replace(parallel, id="ready", change=Change(kind="nondeterministic"), **reorders)
+        return [parallel, replace(as_ready, trial=replace(parallel.trial, elements=ElementsState.REORDERED))]
+
+    monkeypatch.setattr(planning, "recommend", both)
+
+    alone = planning.plan_changes(profile, ("train.py",))
+    together = planning.plan_changes(profile, ("train.py",), allow=(Safety.REORDERS,))
+
+    assert [item.change for item in alone.changes] == [CHANGE]
+    assert [item.change.params for item in together.changes] == [{**CHANGE.params, "deterministic": "default"}, {}]
 
 
 @pytest.mark.parametrize("details", [{"state": TrialState.NO_DIFFERENCE}, {"elements": ElementsState.UNCHECKED}])
