@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeprof.capture.interrupts import is_of_handler
 from pipeprof.capture.model_tree import Snapshot, TreeReader
 from pipeprof.capture.pipelines import PipelineEntry
 from pipeprof.capture.runtime import IteratorCounters
@@ -57,10 +58,19 @@ class Reading:
 class IteratorBook:
     """All iterators that are alive, by number."""
 
-    def __init__(self, problem: Callable[[str], None], gone: Callable[[int, float], None]) -> None:
-        """Start empty; ``problem`` is told why counters cannot be read, ``gone`` when an iterator was dropped."""
+    def __init__(
+        self, problem: Callable[[str], None], gone: Callable[[int, float], None], hold: Callable[[BaseException], None]
+    ) -> None:
+        """Start empty.
+
+        Args:
+            problem: is told why counters cannot be read.
+            gone: is told when an iterator was dropped.
+            hold: gets what a signal handler of the program raised meanwhile.
+        """
         self._problem = problem
         self._gone = gone
+        self._hold = hold
         self._numbers = itertools.count(1)
         self._watched: dict[int, _Watched] = {}
         self._by_identity: dict[int, int] = {}  # of live iterators only: an identity may be given again; parts: negative
@@ -131,7 +141,16 @@ class IteratorBook:
         self._last_words.clear()
 
     def _died(self, number: int) -> None:
-        """Take the last snapshot, on whichever thread dropped the iterator."""
+        """Take the last snapshot, on whichever thread dropped the iterator; nobody would see what is raised here."""
+        try:
+            self._take_last_words(number)
+        except BaseException as error:  # noqa: BLE001 - held, or told
+            if is_of_handler(error):
+                self._hold(error)
+            else:
+                self._problem(f"the end of an iterator could not be observed: {type(error).__name__}: {error}")
+
+    def _take_last_words(self, number: int) -> None:
         item = self._watched.pop(number, None)
         if item is None:
             return

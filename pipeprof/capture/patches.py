@@ -16,6 +16,8 @@ from importlib.machinery import ModuleSpec
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
 
+from pipeprof.capture.interrupts import is_of_handler
+
 ITERATOR_MODULE = "tensorflow.python.data.ops.iterator_ops"
 MULTI_DEVICE_MODULE = "tensorflow.python.data.ops.multi_device_iterator_ops"
 DISTRIBUTE_MODULE = "tensorflow.python.distribute.input_lib"
@@ -296,7 +298,9 @@ def _timed_next(observer: Observer, original: Callable[[Any], Any], *, is_option
 def _report_next(observer: Observer, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
     try:
         observer.next_called(iterator, start_s, ok, optional)
-    except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
+    except Exception as error:  # an instrument's failure is never the user's
+        if is_of_handler(error):
+            raise
         observer.failed("observing next", error)
 
 
@@ -309,7 +313,9 @@ def leave_traceback(error: BaseException) -> None:
 def _report(observer: Observer, what: str, tell: Callable[[], None]) -> None:
     try:
         tell()
-    except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
+    except Exception as error:  # an instrument's failure is never the user's
+        if is_of_handler(error):
+            raise
         observer.failed(f"observing {what}", error)
 
 

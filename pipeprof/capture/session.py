@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from pipeprof.capture.call_sites import Origin
-from pipeprof.capture.consumption import Consumption, Created, Event, Gone, KerasStep
+from pipeprof.capture.consumption import Consumption, Created, Gone, KerasStep
 from pipeprof.capture.datasets import DatasetRegistry
-from pipeprof.capture.end_mark import set_mark
+from pipeprof.capture.end_mark import EndMarks
 from pipeprof.capture.file_hooks import file_hooks
 from pipeprof.capture.file_writes import FileWrites
 from pipeprof.capture.gil import GilProbe
@@ -24,17 +24,17 @@ from pipeprof.capture.gpu import GpuSampler
 from pipeprof.capture.graph_loops import GraphLoops
 from pipeprof.capture.host import HostSampler
 from pipeprof.capture.input_threads import InputThreads
+from pipeprof.capture.interrupts import HeldInterrupt
 from pipeprof.capture.iterators import IteratorBook, first_worker
 from pipeprof.capture.joined_calls import JoinedCalls
 from pipeprof.capture.native_log import is_quiet
-from pipeprof.capture.next_calls import More, Next, Told, TornDown
+from pipeprof.capture.next_calls import More, Next, Told
 from pipeprof.capture.patches import ITERATOR_MODULE, PYTHON_CALLS_MODULE, Patches
 from pipeprof.capture.pipelines import PipelineBook, Spent
 from pipeprof.capture.profile_maker import ProfileMaker, RunFacts
 from pipeprof.capture.python_calls import PythonCallMeter
 from pipeprof.capture.run_delay import RunDelay
 from pipeprof.capture.step_limit import StepLimit
-from pipeprof.capture.steps import LoopRecorder
 from pipeprof.capture.trace_book import TraceBook, read_window
 from pipeprof.capture.windows import Taken, WindowSchedule, take_window, window_cost
 from pipeprof.model.profile import Profile
@@ -68,12 +68,13 @@ class CaptureSession:
         self._save = save
         self._origin_ns = time.perf_counter_ns()
         self._problems: dict[str, None] = {}
-        self._events: deque[Event] = deque()
+        self._events: deque[Any] = deque()
         self._registry = DatasetRegistry()
         self.pipelines = PipelineBook(self._registry)
         self.graph_loops = GraphLoops(self.pipelines, self.now)
-        self._iterators = IteratorBook(self.problem, self._iterator_gone)
-        self._gone_s: dict[int, float] = {}  # of iterators that are being taken down
+        self._held = HeldInterrupt()
+        self._iterators = IteratorBook(self.problem, self._iterator_gone, self._held.hold)
+        self._end_marks = EndMarks(self._events, self._origin_ns)
         self._consumption, self._joined = Consumption(), JoinedCalls()
         self._python_calls = PythonCallMeter()
         self._host = HostSampler(self.now)
@@ -165,6 +166,7 @@ class CaptureSession:
 
     def iterator_begins(self) -> None:
         """Look which threads there are before an iterator makes its own."""
+        self._held.release()
         self._input_threads.iterator_begins()
 
     def iterator_made(self, iterator: Any, dataset: Any, start_s: float) -> None:
@@ -202,23 +204,19 @@ class CaptureSession:
             self.step_limit.watch(number, pipeline.id)
         self._input_threads.iterator_made(number, pipeline.id)
         self._events.append(Created(number, start_s, end_s, threading.get_ident(), pipeline.recorder))
-        set_mark(iterator, lambda: self._iterator_torn_down(number, pipeline.recorder))
+        self._end_marks.set(iterator, number, pipeline.recorder)
         if pipeline.iterators == 1:  # a pipeline begins: its stages may be gone before the sampler's next turn
             self._wake.set()
 
     def _iterator_gone(self, number: int, at_s: float) -> None:
         self._events.append(Gone(number, at_s))
         self._input_threads.iterator_goes(number)
-        self._gone_s[number] = self.now()
-
-    def _iterator_torn_down(self, number: int, recorder: LoopRecorder) -> None:
-        start_s = self._gone_s.pop(number, None)
-        if start_s is not None and self.active:
-            self._events.append(TornDown(recorder, start_s, self.now(), threading.get_ident()))
+        self._end_marks.goes(number, self.now())
 
     def next_called(self, iterator: Any, start_s: float, ok: bool, optional: Any = None) -> None:
         """Note one call of ``next``; calls that only build a graph are none."""
         end_s = self.now()
+        self._held.release()
         number = self._iterators.number(iterator)
         if number is None or not self._is_eager():
             return
@@ -260,6 +258,7 @@ class CaptureSession:
 
     def keras_step(self, step: tuple[int, int, Any] | None, start_s: float) -> None:
         """Note that Keras' loop asked for its next step."""
+        self._held.release()
         number = None if step is None else self._iterators.number(first_worker(step[2]))
         if number is not None:
             self._input_threads.stepped(number)
@@ -360,9 +359,10 @@ class CaptureSession:
             time.sleep(min(left_s, _DOZE_S))
 
     def _drain(self) -> None:
-        events = self._events
-        while events:
-            self._consumption.handle(events.popleft())
+        while self._events:
+            event = self._end_marks.told(self._events.popleft())
+            if event is not None:
+                self._consumption.handle(event)
 
     def _share_cpu(self) -> None:
         """Give CPU time and run delay since the last call to the loops that ran in it, by their share of the time."""
