@@ -18,14 +18,9 @@ from pathlib import Path
 from typing import Any  # TensorFlow's objects carry no types
 
 from pipeprof.advise import graph as graphs
-from pipeprof.advise.python_state import (
-    PYTHON_OPS,
-    one_shot_iterator,
-    preserve_random_state,
-    python_functions,
-    random_generators,
-)
+from pipeprof.advise.python_state import one_shot_iterator, preserve_random_state, random_generators
 from pipeprof.advise.reset import point_to_scratch, reset_shared_state, writes_files
+from pipeprof.capture.python_reach import PYTHON_OPS, python_functions
 from pipeprof.errors import TrialError
 from pipeprof.units import byte_count
 

@@ -14,9 +14,9 @@ from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.neutralise import is_reshuffling
-from pipeprof.advise.python_state import PYTHON_OPS
 from pipeprof.advise.reading import Bounds, Epoch, read_epochs
 from pipeprof.advise.replayable import Replayable
+from pipeprof.capture.python_reach import PYTHON_OPS
 from pipeprof.errors import TrialError
 
 _ELEMENTS = 64

@@ -195,6 +195,17 @@ def captured_tensors(dataset: Any) -> list[Any]:  # Any: a tf.data.Dataset, tens
     return [tensor for wrapper in _wrappers(dataset) for tensor in getattr(wrapper.function, "captured_inputs", ())]
 
 
+def variables_of(dataset: Any) -> list[Any]:  # Any: a tf.data.Dataset, tf.Variables
+    """Return the variables that the functions of a stage use; those that are gone are left out."""
+    found: list[Any] = []
+    for wrapper in _wrappers(dataset):
+        try:
+            found.extend(wrapper.function.graph.variables)
+        except (AttributeError, AssertionError):  # one of them was dropped by the program
+            continue
+    return found
+
+
 def _wrappers(dataset: Any) -> list[Any]:
     """Return TensorFlow's wrappers of all functions of a transformation; group_by_window has several."""
     found = [getattr(dataset, name, None) for name in _FUNCTION_ATTRIBUTES]

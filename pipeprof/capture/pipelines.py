@@ -18,6 +18,7 @@ from pipeprof.capture.file_book import FileBook
 from pipeprof.capture.instances import StageObjects
 from pipeprof.capture.levels import Levels
 from pipeprof.capture.model_tree import Snapshot
+from pipeprof.capture.outside_state import OutsideState
 from pipeprof.capture.runtime import IteratorCounters, PipelineCounters
 from pipeprof.capture.steps import LoopRecorder
 from pipeprof.model.profile import Autotune
@@ -48,6 +49,7 @@ class PipelineEntry:
         self.counters = PipelineCounters()
         self.levels = Levels()
         self.files = FileBook()
+        self.outside = OutsideState()
         self.counters_note = "tf.data model"
         self.iterators = 0
         self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen
@@ -113,7 +115,14 @@ class PipelineBook:
             entry = self._match(dataset, role)
             by_role[role] = entry
         entry.iterators += 1
+        entry.outside.look(dataset)
         return entry
+
+    def look_again(self) -> None:
+        """Look at what pipelines read whose one iterator served all epochs: it may have changed since."""
+        for entry in self.all():
+            if entry.iterators == 1 and entry.dataset is not None:
+                entry.outside.look(entry.dataset, is_last=True)
 
     def id_of(self, dataset: Any) -> str | None:
         """Return the pipeline of a dataset that was iterated, None where it was not."""

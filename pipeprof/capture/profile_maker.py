@@ -147,7 +147,7 @@ class ProfileMaker:
             id=entry.id,
             role=role,
             output=tree.output,
-            written=tuple(_with_calls(stage, python_calls) for stage in entry.objects.describe()),
+            written=tuple(_with_calls(stage, python_calls) for stage in entry.outside.told(entry.objects.describe())),
             executed=traced or self._traces.beside(entry.id, entry.counters.freeze()),
             loop=loop,
             call_site=tree.call_site,
@@ -179,8 +179,9 @@ class ProfileMaker:
                 lines.setdefault(f"{where}{_NO_WINDOW}")
             if any(stage.op == "data_service" for stage in entry.tree.stages):
                 lines.setdefault(f"{where}{_IN_WORKERS}")
-            if entry.files.problem:
-                lines.setdefault(f"{where}{entry.files.problem}")
+            for problem in (entry.files.problem, entry.outside.problem):
+                if problem:
+                    lines.setdefault(f"{where}{problem}")
         return tuple(lines)
 
     def _sources(self) -> tuple[SourceFile, ...]:

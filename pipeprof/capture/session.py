@@ -79,8 +79,7 @@ class CaptureSession:
         self._python_calls = PythonCallMeter()
         self._host = HostSampler(self.now)
         self._gpu = GpuSampler(self.now)
-        self._run_delay = RunDelay()
-        self._input_threads = InputThreads()
+        self._run_delay, self._input_threads = RunDelay(), InputThreads()
         self._file_writes = FileWrites(facts.working_directory if facts.is_rerunnable else "", facts.own_directory)
         self._patches = Patches(self, file_hooks(self._file_writes) if facts.is_rerunnable else {})
         self._traces = TraceBook()
@@ -127,6 +126,7 @@ class CaptureSession:
             self._guard("the last sample", self._sample)
             self._drain()
             self._consumption.finish_all()
+            self.pipelines.look_again()
             self._iterators.clear()
             profile = self._freeze()
         finally:

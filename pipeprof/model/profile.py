@@ -236,6 +236,7 @@ class WrittenStage:
     cardinality: int = -2  # TensorFlow's convention: -1 infinite, -2 unknown
     objects: int = 1  # distinct dataset objects that stood here in the run: more than one where it is built anew
     objects_differ: bool = False  # and were not made with the same arguments
+    changed_state: str = ""  # by the program's name, what it reads beside its input that was not the same for all iterators
     graph_node: str | None = None  # TensorFlow's name of the stage's node ("MapDataset:3"), for rewriting
     isolated: IsolatedPrefix | None = None  # None: no isolated measurement was asked for
 

@@ -46,6 +46,8 @@ class Freshness:
 
 def judge_freshness(written: WrittenStage) -> Freshness:
     """Tell what the stage itself changes from one pass over the data to the next."""
+    if written.changed_state:
+        return Freshness(change=Difference.STATE, reason=f"reads {written.changed_state}, which changed in the run")
     by_op = _judge_op(written)
     if by_op is not None:
         return by_op

@@ -38,6 +38,9 @@ class Cache:
         functions = [stage.function for stage in written if stage.function is not None]
         if any(function.random_ops for function in functions):
             return Safety.CHANGES_DATA, "it would freeze the random draws above it"
+        changed = next((stage.changed_state for stage in written if stage.changed_state), "")
+        if changed:
+            return Safety.CHANGES_DATA, f"it would keep what the first epoch made of {changed}, which changed in the run"
         if any(function.python_ops for function in functions):
             return Safety.USES_MEMORY, "it keeps the first epoch of what Python functions return"
         if any("ReadVariableOp" in function.op_types for function in functions):

@@ -30,7 +30,10 @@ class RepeatOnce:
         return "Let one iterator serve all epochs: repeat behind the last stage, and count the steps"
 
     def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
-        """Return that nothing can change but where an epoch ends."""
+        """Return that nothing can change but where an epoch ends, and what it reads of the program between two of them."""
+        changed = next((item.written.changed_state for item in view.stages if item.written and item.written.changed_state), "")
+        if changed:
+            return Safety.CHANGES_DATA, f"an epoch would begin before {changed} changes for it"
         return Safety.SAFE, "the loop over it no longer ends by itself: an epoch ends where you count its last step"
 
     def memory_bytes(self, view: PipelineView, stage_id: str, params: Params) -> int | None:  # noqa: ARG002

@@ -16,11 +16,11 @@ from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.changes.python_stage import cut_at, python_stage
 from pipeprof.advise.digest import digest, equal_within_rounding, flatten
 from pipeprof.advise.neutralise import is_random, neutralise
-from pipeprof.advise.python_state import PYTHON_OPS
 from pipeprof.advise.replayable import Replayable, first_line
 from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
 from pipeprof.capture.elementwise import why_not_elementwise
+from pipeprof.capture.python_reach import PYTHON_OPS
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
