@@ -20,7 +20,8 @@ from pipeprof.advise.changes.cast_later import CAST, last_holder
 from pipeprof.advise.changes.move_cache import cut_short_by
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.live_state import READS_TABLE, live_state, live_state_above
-from pipeprof.advise.recommend import PROVEN, UNTIMED, recommend, shown_by_script
+from pipeprof.advise.recommend import PROVEN, UNTIMED, recommend
+from pipeprof.advise.script_showed import shown_by_script
 from pipeprof.analysis import analyse
 from pipeprof.analysis.stage_graph import downstream, neighbours
 from pipeprof.capture.call_sites import source_digest

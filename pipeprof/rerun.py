@@ -42,6 +42,7 @@ from pipeprof.store import RunDirectory, TrialEvent
 
 OUTPUT_FILE, ERRORS_FILE = "stdout.log", "stderr.log"  # in a process's run directory
 _TAIL_BYTES = 4096
+_UNSTEADY = "it differs between two runs without the changes too"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,6 +230,7 @@ class Rerun:
             candidate_wait_share=mean_of(item.wait_share for item in after),
             same_output=same,
             output_note=note,
+            steady_output=same is not None and len(before) > 1 and note != _UNSTEADY,
             baseline_losses=self._losses(with_changes=False),
             candidate_losses=self._losses(with_changes=True),
         )
@@ -250,7 +252,7 @@ class Rerun:
             if difference is not None and with_changes:
                 return False, difference
             if difference is not None:
-                return False, "it differs between two runs without the changes too"
+                return False, _UNSTEADY
         return True, ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeprof.advise.call_twins import ONE_FOR_ALL, stages_of_call
+from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.cast_later import CAST, last_holder
 from pipeprof.advise.changes.filter_earlier import EFFECTS, FILTER
 from pipeprof.advise.changes.fuse_decode_crop import FUSE
@@ -21,7 +22,8 @@ from pipeprof.advise.changes.shrink_prefetch import SHRINK, SIZE, size_of
 from pipeprof.advise.changes.split_map import SPLIT
 from pipeprof.advise.changes.synchronous import SYNCHRONOUS
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend, shown_by_script
+from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, NO_EDIT, PROVEN, UNTIMED, recommend
+from pipeprof.advise.script_showed import shown_by_script
 from pipeprof.advise.source_edit import SITES_PER_EDIT, Edit, Patch, plan_edit
 from pipeprof.analysis import analyse
 from pipeprof.analysis.before_draws import share_before_draws
@@ -47,6 +49,10 @@ _PERHAPS_NO_JPEG = "A file that is no JPEG would fail: the patch is written once
 _SMALL_TOO = "The same call makes several prefetches, and one of them is not known to hold more than {wanted} elements."
 _TOO_OLD = "TensorFlow has map(..., synchronous=True) from 2.18 on: map whole batches instead."
 _FIRST_SYNCHRONOUS = (2, 18)
+_KEEPS_ELEMENTS = frozenset(
+    {"parallel_calls", INSIDE, SYNCHRONOUS, "prefetch", SHRINK, "thread_pool", "limit_memory", "enable_autotune"}
+)
+"""Kinds that make no other elements by what they are; of all others only a trial proves it."""
 _LATE_SHARE = 0.2  # of what could be kept may stand behind the first draw
 
 
@@ -107,7 +113,7 @@ def make_patch(
     Args:
         profile: the run.
         choice: which rules judge, and by which thresholds.
-        untried: whether to take also safe changes of which no trial was made.
+        untried: whether to take also safe changes of which no trial was made, where no element can change by them.
         allow: what confirmed changes may do to the data.
     """
     analysis = analyse(profile)
@@ -116,7 +122,9 @@ def make_patch(
     by_hand = [Left(item, "") for item in found if item.accepted and item.change.kind not in SITES_PER_EDIT]
     shown = shown_by_script(profile.trials)
     wanted = [
-        item for item in known if item.accepted or _is_allowed(item, allow, shown) or (untried and _is_safe_and_untried(item))
+        item
+        for item in known
+        if item.accepted or _is_allowed(item, allow, shown) or (untried and _is_safe_and_untried(item, analysis))
     ]
     stale = next((patch for item in wanted if (patch := patch_for([item], analysis)).stale), None)
     if stale is not None:
@@ -152,9 +160,19 @@ def _is_allowed(item: Recommendation, allow: Sequence[Safety], shown: frozenset[
     return is_confirmed and item.safety in allow and is_proven
 
 
-def _is_safe_and_untried(item: Recommendation) -> bool:
-    is_safe = item.safety in APPLIED_UNASKED and item.trial.elements is not ElementsState.REORDERED
-    return is_safe and item.trial.state is TrialState.NOT_TRIED and not item.trial.impossible
+def _is_safe_and_untried(item: Recommendation, analysis: Analysis) -> bool:
+    """Tell whether a change was not tried and needs no proof: it makes the same elements of all pipelines of its line."""
+    if item.trial.state is not TrialState.NOT_TRIED or item.trial.impossible or item.safety not in APPLIED_UNASKED:
+        return False
+    if item.trial.elements is ElementsState.REORDERED:
+        return False
+    return item.trial.elements in PROVEN or (item.change.kind in _KEEPS_ELEMENTS and _is_safe_for_all(item, analysis))
+
+
+def _is_safe_for_all(item: Recommendation, analysis: Analysis) -> bool:
+    change = find_change(item.change.kind)
+    twins = [(view, name) for view in analysis.pipelines for name in stages_of_call(view, item.call_site)]
+    return all(change.safety(view, name, item.change.params)[0] in APPLIED_UNASKED for view, name in twins)
 
 
 # --- the calls of an edit --------------------------------------------------------------------------------------------

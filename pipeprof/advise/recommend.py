@@ -14,6 +14,7 @@ from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET
 from pipeprof.advise.changes.move_cache import cut_short_by, frozen_by
 from pipeprof.advise.changes.shrink_prefetch import SHRINK, SIZE
+from pipeprof.advise.script_showed import as_script_showed, shown_by_script
 from pipeprof.advise.sketches import sketch_of
 from pipeprof.analysis.memory_bounds import most_bytes, saved_bytes
 from pipeprof.analysis.place import Place
@@ -116,17 +117,6 @@ def recommendation_id(change: Change, pipeline_id: str, stage_id: str) -> str:
     return f"{change.kind}-{pipeline_id}-{stage_id}"
 
 
-def shown_by_script(trials: Sequence[TrialRecord]) -> frozenset[str]:
-    """Return the ids of changes with which the script itself was faster when it was last run with them."""
-    last = {
-        name: item.state is TrialState.CONFIRMED
-        for item in trials
-        if item.rerun is not None and not item.rerun.ceiling
-        for name in item.rerun.changes
-    }
-    return frozenset(name for name, is_faster in last.items() if is_faster)
-
-
 def _from_finding(analysis: Analysis, finding: Finding) -> Recommendation | None:
     maker = _MAKERS.get(finding.code)
     view = next((item for item in analysis.pipelines if item.record.id == finding.pipeline_id), None)
@@ -189,9 +179,10 @@ def _manual(change: Change, finding: Finding, view: PipelineView) -> Recommendat
 
 def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -> Recommendation:
     """Put a trial beside its recommendation; a confirmed one is accepted where the data are proven the same."""
-    record = next((item for item in trials if item.id == recommendation.id), None)
-    if record is None:
+    found = next((item for item in trials if item.id == recommendation.id), None)
+    if found is None:
         return recommendation
+    record = as_script_showed(found, trials)
     shown = {item.name: getattr(record, item.name) for item in fields(Trial) if item.name != "undecided"}
     if record.change.kind in UNTIMED and record.id in shown_by_script(trials):
         shown["reason"] = _SHOWN
@@ -204,6 +195,8 @@ def _with_trial(recommendation: Recommendation, trials: Sequence[TrialRecord]) -
             safety=Safety.CHANGES_DATA,
             diff_reason=f"{_CHANGES[0].upper()}{_CHANGES[1:]}.",
         )
+    if record.impossible:
+        return replace(recommendation, trial=trial, diff_reason=f"{record.reason[0].upper()}{record.reason[1:]}.", sketch="")
     return replace(
         recommendation,
         trial=trial,

@@ -375,7 +375,10 @@ class Search:
             names = match_stages(original.graph, other.record.written, other.record.output)
             its = replace(bench, view=other, names=names, current=original)
             twin = replace(item, stage_id=twins[0])
-            changed = rewrite_call(original, names, other, twins[0], item.change)
+            try:
+                changed = rewrite_call(original, names, other, twins[0], item.change)
+            except TrialError as error:
+                raise TrialError(f"the same call makes the {other.record.role} pipeline, and there: {error}") from error
             if self._compare(its, changed, twin).state in _FATAL:
                 raise TrialError(f"the same call makes the {other.record.role} pipeline, whose elements it changes")
 

@@ -18,6 +18,7 @@ PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 _MAX_OBJECTS = 2000
 _MAX_DEPTH = 8
 _CLOSED_PACKAGES = frozenset({"tensorflow", "keras", "numpy"})
+_NAMESPACES = frozenset({"types.SimpleNamespace", "argparse.Namespace"})  # of Python's own, and yet the user's
 _MAX_ITEMS = 50  # larger collections hold data, not state
 
 Held = tuple[str, Any]
@@ -126,7 +127,7 @@ def _held_by_instance(name: str, thing: Any) -> list[Held]:
         return [("", thing._generator)]
     if kind.__name__ == "EagerFunc":
         return [("", thing._func)]
-    if not _is_users(kind.__module__):
+    if not _is_users(kind.__module__) and f"{kind.__module__}.{kind.__qualname__}" not in _NAMESPACES:
         return []
     held = [(f"{name}.{key}" if name else key, item) for key, item in getattr(thing, "__dict__", {}).items()]
     call = getattr(kind, "__call__", None)  # noqa: B004 - the function behind a callable object

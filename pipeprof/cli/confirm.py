@@ -171,6 +171,8 @@ def _run_pairs(order: RerunOrder, record: TrialRecord, directory: RunDirectory, 
         return status
     output.writelines(f"with: {change.phrase}\n" for change in order.plan.changes)
     output.write(f"{rerun_text(found)}\n")
+    taken = [item for item in diagnosis.recommendations if item.id in found.changes and item.safety is Safety.CHANGES_DATA]
+    output.writelines(f"taken back: {item.title}: {item.trial.elements_note}\n" for item in taken)
     return status
 
 

@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the changes into the files, where machine and TensorFlow are those of the run",
     )
-    parser.add_argument("--untried", action="store_true", help="also take safe changes that were not tried")
+    parser.add_argument(
+        "--untried", action="store_true", help="also take changes that were not tried, where they cannot change an element"
+    )
     parser.add_argument(
         "--allow",
         metavar="KIND",
@@ -100,7 +102,11 @@ def _nothing_to_patch(left: Sequence[Left], *, untried: bool) -> UserError:
     if left:
         titles = "; ".join(item.change.title for item in left)
         return UserError(f"no patch can hold what was confirmed: {titles}", "pipeprof report sketches it")
-    hint = "pipeprof report shows what was found" if untried else "--untried takes safe changes that were not tried"
+    hint = (
+        "pipeprof report shows what was found"
+        if untried
+        else "--untried takes changes that were not tried, where they cannot change an element"
+    )
     return UserError("no change of this run was confirmed", hint)
 
 

@@ -531,6 +531,7 @@ class RerunFacts:
     candidate_wait_share: float | None = None
     same_output: bool | None = None  # of standard output, every line of it; None: not compared
     output_note: str = ""  # the first line that differs
+    steady_output: bool = False  # it was the same in two runs and more without the changes
     baseline_losses: tuple[float, ...] = ()  # of each process, the last loss that it printed; empty where one printed none
     candidate_losses: tuple[float, ...] = ()
     ceiling: bool = False  # the candidate is the script with one batch, always ready, in the place of its input

@@ -44,6 +44,12 @@ def find_disproved(analysis: Analysis, pipeline: PipelineView) -> tuple[StageVie
     )
 
 
+def find_refusal(analysis: Analysis, pipeline: PipelineView, view: StageView) -> str:
+    """Return why a trial found that no cache can be put after a stage, "" where none did."""
+    tried = (item for item in analysis.profile.trials if item.pipeline_id == pipeline.record.id and item.stage_id == view.id)
+    return next((item.reason for item in tried if item.change.kind == "cache" and item.impossible), "")
+
+
 def find_suspects(pipeline: PipelineView, disproved: Iterable[StageView]) -> frozenset[str]:
     """Return the stages that may be what differs: those of which something was assumed, or all where nothing was."""
     suspects: set[str] = set()

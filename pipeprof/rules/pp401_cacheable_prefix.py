@@ -12,10 +12,12 @@ from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
-from pipeprof.rules.cache_point import count_objects, count_passes, find_disproved
+from pipeprof.rules.cache_point import count_objects, count_passes, find_disproved, find_refusal
 from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, free_bytes
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
+
+_REMEDY = "Put .cache() right after it"
 
 
 class CacheablePrefix(Rule[CacheablePrefixParameters]):
@@ -49,6 +51,9 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
 
         A dataset that is built anew in every epoch is told apart by its
         objects and their arguments; other arrays of the same size are not seen.
+        Variables, tables, files and Python objects that its functions read are
+        watched as each iterator is made; of large ones a part, of tables the
+        size.
 
     What to do:
         Put .cache() right after the named stage and before shuffle, repeat and
@@ -125,13 +130,13 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
 
 
 def _describe(analysis: Analysis, train: PipelineView, point: CachePoint, free: float) -> str:
-    passes = count_passes(train, point.view)
+    passes, refusal = count_passes(train, point.view), find_refusal(analysis, train, point.view)
     seen = f"read {passes} times in this run" if passes > 1 else "read again by the repeat after it"
     return (
         f"Everything up to {name_stage(point.view)} gives the same elements in every epoch{_assumed(point)}, and is {seen}: "
         f"{units.duration(point.busy_s)} of work for each {units.duration(train.step_s)} step. The result takes "
         f"{units.byte_count(point.stored_bytes)}; {units.byte_count(free)} are free. "
-        f"{say_wait(analysis)}. Put .cache() right after it."
+        f"{say_wait(analysis)}. {f'No cache can stand right after it: {refusal}' if refusal else _REMEDY}."
     )
 
 

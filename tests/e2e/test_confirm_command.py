@@ -97,6 +97,28 @@ def test_a_script_that_does_something_else_the_second_time_is_refused_in_one_lin
     assert (kept["pairs"], kept["speedup"], why in kept["reason"]) == (0, None, True)
 
 
+def test_a_change_with_which_the_script_prints_something_else_is_taken_back(tmp_path):
+    """Its map reads a file that training rewrites, under a name that no graph holds: only the script can show it."""
+    script = tmp_path / "train.py"
+    script.write_text((SCRIPTS / "rewritten_file.py").read_text())
+    run(*PIPEPROF, "run", "--quiet", "--no-html", "--no-trials", "train.py", cwd=tmp_path)
+    (first,) = (tmp_path / "reports").iterdir()
+    confirm(first / "profile.json", op="batch")
+    assert "+dataset = dataset.batch(2).cache()" in run(*PIPEPROF, "fix", cwd=tmp_path).stdout
+
+    made = run(*PIPEPROF, "confirm", "--rerun", "2", "--yes", cwd=tmp_path)
+
+    assert made.returncode == 0, made.stderr
+    assert "OUTPUT DIFFERS: line 2: " in made.stdout
+    assert "taken back: " in made.stdout
+    refused = run(*PIPEPROF, "fix", cwd=tmp_path)
+    assert (refused.stdout, refused.returncode) == ("", 2)
+    report = " ".join(run(*PIPEPROF, "report", cwd=tmp_path).stdout.split())
+    assert "REFUSED" in report
+    assert "your script, run again, printed something else with it, and the same each time without it: line 2" in report
+    assert ".cache()" not in "".join(line for line in report.splitlines() if line.lstrip().startswith("+"))
+
+
 def test_a_run_goes_on_to_a_re_run_of_what_it_confirmed_and_keeps_the_scripts_output(tmp_path):
     """Whether the change is confirmed is the machine's to say; what follows from either is asked here."""
     (tmp_path / "train.py").write_text((SCRIPTS / "slow_map.py").read_text())

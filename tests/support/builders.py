@@ -116,6 +116,7 @@ class StageSpec:
     incarnations: int = 1
     objects: int = 1
     objects_differ: bool = False
+    changed_state: str = ""
     node_element_bytes: int = 0  # as TensorFlow counted
     fused_with: tuple[str, ...] = ()
     inner_nodes: tuple[tuple[str, float], ...] = ()  # nodes of inner pipelines with their share of the busy time
@@ -335,6 +336,7 @@ class Scene:
             cardinality=spec.cardinality,
             objects=spec.objects,
             objects_differ=spec.objects_differ,
+            changed_state=spec.changed_state,
         )
 
     def _inputs(self, index: int) -> tuple[str, ...]:

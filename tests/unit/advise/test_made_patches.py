@@ -10,7 +10,7 @@ import pytest
 
 from pipeprof.advise import patches
 from pipeprof.advise.patches import patch_for
-from pipeprof.advise.recommend import shown_by_script
+from pipeprof.advise.script_showed import shown_by_script
 from pipeprof.advise.source_edit import Patch
 from pipeprof.capture.call_sites import source_digest
 from pipeprof.model.analysis import Analysis

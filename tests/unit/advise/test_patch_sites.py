@@ -14,7 +14,7 @@ from pipeprof.model.analysis import Analysis
 from pipeprof.model.diagnosis import Recommendation, Safety, Trial
 from pipeprof.model.profile import CallSite, Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.engine import judge
-from tests.support.builders import Scene, function, stage
+from tests.support.builders import Scene, function, random_function, stage
 from tests.unit.rules.test_pp303_oversized_prefetch import LARGE
 
 
@@ -156,7 +156,39 @@ def test_a_smaller_prefetch_is_written_by_untried_and_only_by_that(elements: Ele
     (item,) = recommend(analysis, judge(analysis).findings)
 
     assert not item.accepted
-    assert _is_safe_and_untried(item) is (elements is not ElementsState.DIFFERENT)
+    assert _is_safe_and_untried(item, analysis) is (elements is not ElementsState.DIFFERENT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements", "is_taken"),
+    [
+        ("parallel_calls", ElementsState.UNCHECKED, True),
+        ("cache", ElementsState.UNCHECKED, False),
+        ("filter_earlier", ElementsState.UNCHECKED, False),
+        ("filter_earlier", ElementsState.IDENTICAL, True),
+    ],
+)
+def test_untried_takes_what_cannot_change_an_element_or_was_compared(
+    kind: str, elements: ElementsState, is_taken: bool, tmp_path: Path
+) -> None:
+    item = advice(kind, "s1")
+    item = replace(item, trial=replace(item.trial, state=TrialState.NOT_TRIED, elements=elements))
+
+    assert _is_safe_and_untried(item, made(tmp_path, "ds = src.map(load)", "map")) is is_taken
+
+
+def test_untried_leaves_a_line_alone_that_also_makes_a_map_which_draws_by_a_seed(tmp_path: Path) -> None:
+    analysis = made(tmp_path, "ds = src.map(load)", "map")
+    (record,) = analysis.profile.pipelines
+    drawing = replace(record.written[1], function=random_function(has_op_seed=True))
+    (view,) = analysis.pipelines
+    twin = tuple(replace(one, written=drawing) if one.id == "s1" else one for one in view.stages)
+    both = replace(analysis, pipelines=(view, replace(view, stages=twin)))
+    item = replace(advice("parallel_calls", "s1"), call_site=view.stage("s1").stage.call_site)
+    item = replace(item, trial=replace(item.trial, state=TrialState.NOT_TRIED))
+
+    assert _is_safe_and_untried(item, analysis)
+    assert not _is_safe_and_untried(item, both)
 
 
 @pytest.mark.parametrize(

@@ -293,6 +293,30 @@ def test_a_place_before_the_code_that_was_disproved_is_still_found() -> None:
     assert [(finding.stage_id, finding.severity) for finding in found] == [("s1", Severity.HIGH), ("s2", Severity.INFO)]
 
 
+def test_where_no_cache_can_stand_the_finding_says_why_and_does_not_ask_for_one() -> None:
+    analysis = SLOW.analysis()
+    trial = TrialRecord(
+        id="cache-p0-s1", pipeline_id="p0", stage_id="s1", change=Change(kind="cache"), state=TrialState.NOT_TRIED,
+        reason="the same call makes the validation pipeline, and there: it draws", impossible=True,
+    )  # fmt: skip
+
+    (finding,) = check_analysis(replace(analysis, profile=replace(analysis.profile, trials=(trial,))))
+
+    assert finding.message.endswith(
+        "each step. No cache can stand right after it: the same call makes the validation pipeline, and there: it draws."
+    )
+
+
+def test_what_reads_what_the_program_changes_is_never_kept() -> None:
+    parse = stage("map", 0.036, visits=32.0, cardinality=6400, element_bytes=100, function=function("ParseExample"), line=11)
+    reading = decode(0.001, changed_state="current.epoch")
+
+    (finding,) = check(scene(SOURCE, parse, reading, RANDOM, OUTPUT))
+
+    assert finding.stage_id == "s1"
+    assert check(scene(SOURCE, decode(changed_state="level"), RANDOM, OUTPUT)) == []
+
+
 def rebuilt(**numbers: object) -> Scene:
     """Return the slow scene as a program that builds its dataset anew in each of 5 epochs."""
     return scene(*(replace(item, objects=5, **numbers) for item in (SOURCE, decode(), OUTPUT)), epochs=5)
