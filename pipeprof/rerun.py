@@ -57,6 +57,7 @@ class RerunOrder:
     deadline_s: float  # after which it is killed
     scratch: Path | None = None  # where copies of the directory are made; None: it is run where it is
     ignored: Path = Path()  # what is not copied
+    left_files: str = ""  # that the first run wrote where it is run again
     accepts_words: bool = False  # that the unchanged script prints other words when it is run again
 
 
@@ -117,10 +118,13 @@ class Rerun:
         Raises:
             UserError: it does.
         """
-        if number > 1 or with_changes or not trial.is_of_changes:
+        if number > 1 or with_changes:
             return
         shutil.rmtree(self._run.path / self.record.id, ignore_errors=True)
-        hint = "run it by hand: what it needs is gone, or what it made is in its way"
+        made = (
+            f"what it made is in its way: {self._order.left_files}" if self._order.left_files else "what it made is in its way"
+        )
+        hint = f"run it by hand: what it needs is gone, or {made}"
         raise UserError(f"the script cannot be run again as it was: {trial.reason}", hint)
 
     def _refuse_another_script(self) -> None:
@@ -130,6 +134,8 @@ class Rerun:
             UserError: they do not.
         """
         why, hint = other_steps(self._pairs), "--scratch auto starts each run from the same files, if that is the reason"
+        if self._order.scratch is not None:
+            hint = "--budget ends all of them after as many steps, where they have that many"
         if not why and not self._order.accepts_words:
             why, hint = self._other_words(), "if that is of no matter, --yes compares its times all the same"
         if not why:

@@ -123,8 +123,9 @@ def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO)
     )
     train = _train(profile)
     steps = _steps_within(train, wanted.budget_s)
+    inside = _written(profile.run, directory.path.parent, must_know=not wanted.is_agreed and wanted.scratch is None)
     if not wanted.is_agreed:
-        _refuse_written(profile, directory.path.parent, in_copy=wanted.scratch is not None)
+        _refuse_written(profile.run, inside, in_copy=wanted.scratch is not None)
     elif profile.run.wrote_outside:
         _say(f"the script wrote {_outside(profile.run)} outside of {base}, and will again, as --yes allows")
     with _scratch(wanted.scratch, base) as scratch:
@@ -137,6 +138,7 @@ def confirm(found: RunDirectory, wanted: Wanted, choice: Choice, output: TextIO)
             deadline_s=_PATIENCE * min(profile.run.wall_s, wanted.budget_s) + _START_S if steps else _deadline(profile),
             scratch=scratch,
             ignored=directory.path.parent,
+            left_files=_some(inside) if inside else "",
             accepts_words=wanted.is_agreed,
         )
         number = 1 + sum(item.rerun is not None for item in profile.trials)
@@ -212,16 +214,29 @@ def _deadline(profile: Profile) -> float:
     return _PATIENCE * profile.run.wall_s + _START_S
 
 
-def _refuse_written(profile: Profile, ignored: Path, *, in_copy: bool) -> None:
+def _written(run: RunInfo, ignored: Path, *, must_know: bool) -> list[str]:
+    """Return the files that the script wrote into its directory, none where they are too many to look at.
+
+    Raises:
+        UserError: they are, and must be known.
+    """
+    from pipeprof.rerun_place import written_files
+
+    try:
+        return [str(path) for path in written_files(run, ignored)]
+    except UserError:
+        if must_know:
+            raise
+        return []
+
+
+def _refuse_written(run: RunInfo, written: Sequence[str], *, in_copy: bool) -> None:
     """Refuse what the script would write again, where nobody agreed to it: a copy takes only what it writes into itself.
 
     Raises:
         UserError: it wrote files, and where.
     """
-    from pipeprof.rerun_place import written_files
-
-    run = profile.run
-    inside = [] if in_copy else [str(path) for path in written_files(run, ignored)]
+    inside = [] if in_copy else written
     if inside and run.wrote_outside:
         raise UserError(
             f"the script wrote {_some(inside)} in {run.working_directory} and {_outside(run)} outside of it, and would again",
