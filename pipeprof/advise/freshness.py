@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeprof.advise.neutralise import random_ops, reshuffles
-from pipeprof.advise.reading import Bounds, Epoch, read_epochs, read_in_one, read_repeated
+from pipeprof.advise.reading import Bounds, Epoch, is_reordered, read_epochs, read_in_one, read_repeated
 from pipeprof.advise.sampling import batch_sizes, ends_with_batch
 from pipeprof.advise.sides import FEWEST_BATCHES, UNBATCHED_ELEMENTS, Equivalence, Limits, Pair, join
 from pipeprof.model.profile import ElementsState
@@ -21,6 +21,7 @@ _FRESHNESS_MARGIN = 0.1  # of the share of elements that come again, beyond chan
 _FRESHNESS_ELEMENTS = (256, 64)  # unbatched; fewer where a pass over so many takes too long
 _FRESHNESS_BATCHES = (32, 8)  # likewise, of a pipeline whose batches cannot be taken apart
 _FRESHNESS_PASSES = 8  # two epochs of two sides, in two ways
+_MORE_EPOCHS = 7  # that are alike by chance in one of 1,000 cases, where each draws one element anew in the mean
 _MIN_ORDER = 4  # elements from which an equal order of two epochs is no accident
 
 
@@ -80,6 +81,10 @@ def _freshness(pair: Pair, limits: Limits, *, apart: bool) -> str | None:
         return frozen
     if limits.leeway.in_one:
         return _no_longer_repeated(ours, theirs) if ours[0].complete else None
+    more = replace(bounds, epochs=_MORE_EPOCHS)
+    rarely = _rarely_frozen(ours, theirs, lambda: read_epochs(pair.changed, more, unbatched=apart))
+    if rarely != "":
+        return rarely
     can_repeat = ours[0].complete and not ours[0].error and time.monotonic() < deadline_s
     sides = (pair.original, pair.changed) if can_repeat else ()
     repeated = [read_repeated(side, len(ours[0]), deadline_s, unbatched=apart) for side in sides]
@@ -97,9 +102,28 @@ def _frozen(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str | None:
     chance = 3.0 * math.sqrt((before * (1 - before) + after * (1 - after)) / len(theirs[1]))  # binomial, three sigma
     if after > before + _FRESHNESS_MARGIN + chance:
         return f"the change freezes randomness: {percent(after)} of the second epoch came before, {percent(before)} without it"
-    if len(ours[0]) >= _MIN_ORDER and theirs[0].digests == theirs[1].digests and ours[0].digests != ours[1].digests:
+    if len(ours[0]) >= _MIN_ORDER and theirs[0].digests == theirs[1].digests and is_reordered(*ours[:2]):
         return "the change freezes the order: the second epoch repeats the first"
     return ""
+
+
+def _rarely_frozen(ours: Sequence[Epoch], theirs: Sequence[Epoch], read_more: Callable[[], Sequence[Epoch]]) -> str | None:
+    """Return that a change froze what is drawn so rarely that two epochs hardly tell, "" where it did not, None if not known.
+
+    ``read_more`` gives further epochs of the changed side: one that draws differs in some of them.
+    """
+    drawn = sum(one != two for one, two in zip(ours[0].digests, ours[1].digests, strict=False))
+    length = min(len(epoch) for epoch in theirs[:2])
+    if not drawn or is_reordered(*ours[:2]) or theirs[0].digests[:length] != theirs[1].digests[:length]:
+        return ""
+    more = [epoch.digests[:length] for epoch in read_more() if len(epoch) >= length]
+    if any(digests != more[0] for digests in more):
+        return ""
+    if len(more) < _MORE_EPOCHS:
+        return None
+    return (
+        f"the change freezes what is rarely drawn: {drawn} elements of a second epoch were new without it, none in {len(more)}"
+    )
 
 
 def _no_longer_repeated(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str:
@@ -113,5 +137,7 @@ def _no_longer_repeated(ours: Sequence[Epoch], theirs: Sequence[Epoch]) -> str:
 
 
 def _repeated_share(epochs: Sequence[Epoch]) -> float:
+    """Return which share of the second epoch the first had too; of one that was cut short, as far as that went."""
     seen = set(epochs[0].digests)
-    return sum(item in seen for item in epochs[1].digests) / len(epochs[1])
+    compared = epochs[1].digests if epochs[0].complete else epochs[1].digests[: len(epochs[0])]
+    return sum(item in seen for item in compared) / max(1, len(compared))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any  # elements are nests of TensorFlow's values
@@ -37,6 +38,23 @@ class Epoch:
     def __len__(self) -> int:
         """Return the number of elements."""
         return len(self.digests)
+
+
+def is_reordered(one: Epoch, other: Epoch) -> bool:
+    """Tell whether what two passes have in common comes in another order; what only one of them has is left out."""
+    common = Counter(one.digests) & Counter(other.digests)
+    return _restricted(one.digests, common) != _restricted(other.digests, common)
+
+
+def _restricted(digests: Sequence[bytes], common: Counter[bytes]) -> list[bytes]:
+    """Return the first of each digest, as many of it as are common."""
+    left = Counter(common)
+    kept = []
+    for item in digests:
+        if left[item] > 0:
+            left[item] -= 1
+            kept.append(item)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any  # protocol buffers of TensorFlow carry no types
 
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.neutralise import is_reshuffling
-from pipeprof.advise.reading import Bounds, Epoch, read_epochs
+from pipeprof.advise.reading import Bounds, Epoch, is_reordered, read_epochs
 from pipeprof.advise.replayable import Replayable
 from pipeprof.capture.python_reach import PYTHON_OPS
 from pipeprof.errors import TrialError
@@ -78,7 +78,9 @@ def _compare(one: Epoch, other: Epoch, *, is_python: bool) -> str:
     if is_whole:
         return "order" if Counter(one.digests) == Counter(other.digests) else "values"
     shared = sum((Counter(one.digests[:length]) & Counter(other.digests[:length])).values())
-    return "order" if is_python and shared >= _SAME_ELEMENTS_SHARE * length else "other"
+    if not is_python or shared < _SAME_ELEMENTS_SHARE * length:
+        return "other"
+    return "order" if is_reordered(one, other) else "values"
 
 
 def _read(replayable: Replayable, epochs: int, deadline_s: float) -> list[Epoch]:
