@@ -14,9 +14,10 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from pipeprof.errors import PipeprofError
+from pipeprof.errors import PipeprofError, TrialError
+from pipeprof.units import duration
 
-__all__ = ["HungError", "Pulse", "run_guarded"]
+__all__ = ["HangsError", "HungError", "Pulse", "run_guarded"]
 
 T = TypeVar("T")
 _POLL_S = 0.05
@@ -36,6 +37,14 @@ class HungError(PipeprofError):
         super().__init__(f"hung in {phase}")
         self.phase = phase
         self.silent_s = silent_s
+
+
+class HangsError(TrialError):
+    """A pipeline gave nothing for so long that it is taken to hang; a thread in it is left behind."""
+
+    def __init__(self, error: HungError) -> None:
+        """Say for how long."""
+        super().__init__(f"its replay hangs: no element for {duration(error.silent_s)}")
 
 
 class Pulse:

@@ -7,28 +7,31 @@ those that were kept; elements are compared before anything is timed. Each start
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeprof.advise.beforehand import guarded, pipeline_cpu, stall_s
 from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET, with_buckets
 from pipeprof.advise.changes.repeat_once import REPEAT
 from pipeprof.advise.comparing import compare_change, why_untimed
 from pipeprof.advise.consumer import gaps_from_histogram
+from pipeprof.advise.guard import HangsError, Pulse
 from pipeprof.advise.handed_over import as_written
 from pipeprof.advise.judging import judge_as_chosen
-from pipeprof.advise.looking import take_looks
+from pipeprof.advise.looking import LOOKS_SHARE, take_looks
 from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, TRIED_LATE, UNTIMED, recommend
 from pipeprof.advise.refusals import free_memory, why_not_tried, why_too_large
-from pipeprof.advise.replay import Drive, WarmUp, measure_alone
-from pipeprof.advise.replayable import Replayable, first_line
+from pipeprof.advise.replay import WarmUp
+from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sides import Equivalence
 from pipeprof.advise.stored import held_by_new_cache
 from pipeprof.advise.trial import mean_of_run, measure_control, reproduces, run_trial, steps_of_epoch
@@ -38,6 +41,7 @@ from pipeprof.analysis.significance import Interval
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Recommendation
+from pipeprof.model.looks import ElementLook
 from pipeprof.model.profile import Control, ElementsState, Profile, TrialRecord, TrialState
 from pipeprof.settings import Settings
 from pipeprof.store import TrialEvent
@@ -53,6 +57,7 @@ _NOISE_PAIRS = 3  # of two the interval is too wide to say anything, however qui
 _COMPARE_S = 6.0
 _SPARE_S = 1.0  # for making the two pipelines of a trial
 _COMPARE_LONGER_S = 30.0  # of a change that is faster, where the first look had too little time
+_LOOK_GRACE_S = 20.0  # of looks beyond their time: they read on until the element that they wait for comes
 _GRACE_S = 20.0  # of the supervisor beyond a trial's own deadline
 _NOT_TOGETHER = "together with the changes confirmed before it the pipeline is slower than as it was"
 _FATAL = frozenset({ElementsState.DIFFERENT})
@@ -110,13 +115,25 @@ class Search:
 
     def run(self) -> None:
         """Try everything that the rules lead to; a reason is streamed where nothing can be tried."""
-        taken = take_looks(analyse(self._profile), self._datasets, self._settings, self._stream, self._progress)
-        self._profile = replace(self._profile, looks=(*self._profile.looks, *taken))
-        analysis = analyse(self._profile)
+        analysis = self._with_looks(analyse(self._profile))
         if analysis.train is None:
             self._note("no tf.data pipeline was iterated")
         else:
             self._try_pipeline(analysis, analysis.train)
+
+    def _with_looks(self, analysis: Analysis) -> Analysis:
+        """Take the looks that rules ordered; one that hangs leaves nothing to be tried in this process."""
+
+        def look(_pulse: Pulse) -> Sequence[ElementLook]:
+            return take_looks(analysis, self._datasets, self._settings, self._stream, self._progress)
+
+        try:
+            taken = guarded(look, self._stop, LOOKS_SHARE * self._settings.budget_s + _LOOK_GRACE_S, math.inf)
+        except HangsError as error:
+            self._broken = str(error)
+            return analysis
+        self._profile = replace(self._profile, looks=(*self._profile.looks, *taken))
+        return analyse(self._profile)
 
     def _try_pipeline(self, analysis: Analysis, view: PipelineView) -> None:
         try:
@@ -158,6 +175,8 @@ class Search:
             TrialError: it cannot be replayed.
         """
         record = view.record
+        if self._broken:
+            raise TrialError(self._broken)
         dataset = self._datasets.get(record.id)
         if dataset is None:
             raise TrialError(record.kept_reason or "the pipeline's dataset was not kept")
@@ -177,43 +196,27 @@ class Search:
             warm_up=WarmUp(cap_s=_WARM_UP_S),
             budget_s=max(_LEAST_TRIAL_S, self._settings.budget_s * _CONTROL_SHARE),
             epoch_steps=steps_of_epoch(view),
+            stall_s=stall_s(view),
         )
-        own_cpu = self._pipeline_cpu(current, plan)
-        total = view.cpu_s_per_step
+        self._progress("measuring the pipeline alone")
+        own_cpu, total = pipeline_cpu(current, plan, self._stop, self._settings.budget_s / 4), view.cpu_s_per_step
         cpu = max(0.0, total - own_cpu) if total is not None and own_cpu is not None else 0.0
         plan = replace(plan, cpu_s=min(cpu, plan.cores * (view.gap_s or 0.0)))
         return _Bench(view, plan, names, current, {}, free_memory(analysis))
 
-    def _pipeline_cpu(self, current: Replayable, plan: TrialPlan) -> float | None:
-        """Return the CPU seconds of one element of the pipeline alone, None where it cannot be driven."""
-        self._progress("measuring the pipeline alone")
-        drive = Drive(current.load, epoch_elements=plan.epoch_steps)
-        watchdog = threading.Timer(self._settings.budget_s / 4, self._stop.set)
-        watchdog.start()
-        try:
-            block = measure_alone(drive, WarmUp(cap_s=_WARM_UP_S), self._stop, seconds=1.0)
-        except TrialError:
-            raise
-        except Exception as error:
-            raise TrialError(f"its replay failed: {type(error).__name__}: {first_line(error)}") from error
-        finally:
-            watchdog.cancel()
-            self._stop.clear()
-        return block.cpu_s / block.steps if block.steps else None
-
     def _measure_control(self, bench: _Bench) -> Control | None:
         """Measure the ceiling; None where that could not be done, with a note that says why."""
-        current = bench.current
         try:
             control = measure_control(
-                current.load,
-                lambda: current.load().take(1).cache().repeat(),
+                bench.current.load,
+                lambda: bench.current.load().take(1).cache().repeat(),
                 bench.plan,
                 bench.view.record.id,
                 self._stop,
                 self._progress_of("measuring the ceiling"),
             )
         except TrialError as error:
+            self._broken = str(error) if isinstance(error, HangsError) else ""
             self._note(f"the ceiling was not measured: {error}")
             return None
         bench.noise = Interval((control.noise_low * control.noise_high) ** 0.5, control.noise_low, control.noise_high)

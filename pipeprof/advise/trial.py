@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeprof import units
-from pipeprof.advise.guard import HungError, Pulse, run_guarded
+from pipeprof.advise.guard import HangsError, HungError, Pulse, run_guarded
 from pipeprof.advise.pairing import Bench, Factory, Phase, TrialPlan
 from pipeprof.advise.reads import Reads
 from pipeprof.advise.replay import Block, Edge, EmptyPipelineError, StoppedError
@@ -212,7 +212,7 @@ def measure_control(
             bench.prepare()
             while len(bench.pairs) < _CONTROL_PAIRS and (bench.remaining_s > 0 or len(bench.pairs) < plan.looks[0]):
                 bench.add_pair()
-                bench.report(f"measuring the ceiling: {units.count_of(len(bench.pairs), 'pair')}")
+                bench.report(units.count_of(len(bench.pairs), "pair"))
         finally:
             bench.consumer.close()
         return _control(bench, pipeline_id)
@@ -223,6 +223,8 @@ def measure_control(
         )
     except TrialError:
         raise
+    except HungError as error:
+        raise HangsError(error) from error
     except (Exception, SystemExit) as error:
         raise TrialError(
             f"the replay failed: {type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
