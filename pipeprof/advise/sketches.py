@@ -6,43 +6,16 @@ is an ellipsis. Nothing here judges, and a kind that rewrites files or needs oth
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from pipeprof.analysis.stage_graph import downstream, upstream
-from pipeprof.model.analysis import PipelineView, StageView
+from pipeprof.advise.own_names import Names, names_of
+from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Finding
-from pipeprof.model.profile import StageFunction, WrittenStage
 
 _AUTO = "num_parallel_calls=tf.data.AUTOTUNE"
 _LISTED_OPS = 3
 _GENERATORS = frozenset({"from_generator"})
-_NO_FUNCTION = StageFunction(name="", op_types=(), op_count=0)
-_USUAL = "dataset"
-_MODULES = frozenset({"tf", "tensorflow", "tfds", "keras", "np"})
-_SOURCE = re.compile(
-    r"from_|load|range$|list_files$|zip$|random$|as_dataset$|[A-Z]|\w+_from_"
-)  # first calls that make a dataset
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Names:
-    """What the user's code calls things, with a usual name where it does not say."""
-
-    dataset: str
-    function: str
-    batch: str
-    epochs: str
-    steps: str  # of an epoch
-    shuffle: str  # size of the nearest buffer before the stage, empty where there is none
-    stage: StageView
-
-    @property
-    def traced(self) -> StageFunction:
-        """The stage's function, an empty one where it has none."""
-        return (self.stage.written.function if self.stage.written is not None else None) or _NO_FUNCTION
 
 
 def sketch_of(kind: str, finding: Finding, pipeline: PipelineView) -> str:
@@ -55,44 +28,7 @@ def sketch_of(kind: str, finding: Finding, pipeline: PipelineView) -> str:
     """
     make, stage_id = _SKETCHES.get(kind), finding.stage_id or pipeline.record.output
     stage = next((item for item in pipeline.stages if item.id == stage_id), None)
-    return "" if make is None or stage is None else make(_names(pipeline, stage), finding)
-
-
-def _names(pipeline: PipelineView, stage: StageView) -> Names:
-    written, loop = stage.written, pipeline.record.loop
-    function = written.function.name.rsplit(".", 1)[-1] if written is not None and written.function is not None else ""
-    batches = [item.written for item in downstream(pipeline, stage.id) if item.stage.op in {"batch", "padded_batch"}]
-    epochs = loop.epoch_count or 1
-    shuffles = [item.written for item in upstream(pipeline, stage.id) if item.stage.op == "shuffle"]
-    return Names(
-        dataset=_receiver(written),
-        function=function if function.isidentifier() else "function",
-        batch=str(next((item.arguments["batch_size"] for item in batches if item and "batch_size" in item.arguments), "n")),
-        epochs=str(epochs) if epochs > 1 else "epochs",
-        steps=str(round(loop.elements / epochs)) if loop.elements >= epochs else "steps",
-        shuffle=str(shuffles[-1].arguments.get("buffer_size", "...")) if shuffles and shuffles[-1] else "",
-        stage=stage,
-    )
-
-
-def _receiver(written: WrittenStage | None) -> str:
-    """Return what the call's chain begins with: ``rows`` of ``rows.map(f).batch(8)``, ``self.rows`` of ``self.rows.map(f)``.
-
-    What stands there is no variable where it is called, is a module or a class, or where the chain begins with a source.
-    """
-    site = None if written is None else written.call_site
-    try:
-        node: ast.expr = ast.parse(f"({site.code}\n)", mode="eval").body if site is not None else ast.Constant(None)
-    except (SyntaxError, ValueError):
-        return _USUAL
-    first = ""
-    while isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Attribute):
-            return _USUAL
-        first, node = node.func.attr, node.func.value
-    words = ast.unparse(node).split(".") if isinstance(node, ast.Name | ast.Attribute) else []
-    is_named = words and all(word.isidentifier() and not word[0].isupper() for word in words)
-    return ".".join(words) if is_named and words[0] not in _MODULES and not _SOURCE.match(first) else _USUAL
+    return "" if make is None or stage is None else make(names_of(pipeline, stage), finding)
 
 
 def _lines(*lines: str) -> str:
@@ -302,6 +238,7 @@ def _build_once(names: Names, _finding: Finding) -> str:
 
 def _repeat_once(names: Names, _finding: Finding) -> str:
     return _lines(
+        f"# {names.dataset}: as your loop gets it now, with its {names.stage.stage.op}",
         f"iterator = iter({names.dataset}.repeat({names.epochs}))",
         f"for epoch in range({names.epochs}):",
         f"    for _ in range({names.steps}):",

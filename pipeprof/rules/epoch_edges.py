@@ -19,7 +19,9 @@ def share_of_edges(steps: Steps, train: PipelineView) -> float:
     edges = steps.epochs - 1
     if steps.edge_s is None or edges < _FEWEST_EDGES or wall_s <= 0:
         return 0.0
-    return steps.edge_s * edges / wall_s
+    later = train.record.loop.epochs[1:]
+    all_s = sum(item.creation_s + item.teardown_s + item.first_wait_s for item in later) if len(later) == edges else wall_s
+    return min(steps.edge_s * edges, all_s, wall_s) / wall_s  # of few edges the median can be above the mean
 
 
 def is_rebuilding(steps: Steps) -> bool:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from pipeprof import units
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
-from pipeprof.model.diagnosis import Evidence, Finding, Safety
+from pipeprof.model.diagnosis import Evidence, Finding, Safety, Severity
+from pipeprof.model.profile import ElementsState
 from pipeprof.rules.base import COST_SHARE, Parameters, Rule, Status, grade, name_stage, parameter
 from pipeprof.rules.cache_point import differs_by_object
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.epoch_edges import is_rebuilding, share_of_edges
 from pipeprof.rules.needs import Need
+
+_REPEAT = "repeat_once"  # kind of change
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,14 +87,15 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
     def _report_loop(
         self, analysis: Analysis, train: PipelineView, view: StageView, share: float, params: RepeatPerEpochParameters
     ) -> Finding:
-        steps = analysis.steps
+        steps, refusal = analysis.steps, _refusal(analysis, train)
         rebuilt_s = (steps.creation_s or 0.0) + (steps.teardown_s or 0.0)
+        remedy = f"Let one iterator serve all epochs: {name_stage(view)}, then .repeat({steps.epochs})."
         return self.report(
             f"{units.count_of(steps.epochs, 'epoch')} of {steps.count / steps.epochs:.0f} steps make a new iterator each: "
             f"{units.duration(rebuilt_s)}, and {units.percent(share)} of the loop with the wait for its first element. "
-            f"TensorFlow optimises the graph and starts its threads again each time. Let one iterator serve all epochs: "
-            f"{name_stage(view)}, then .repeat({steps.epochs}).",
-            severity=grade(share),
+            "TensorFlow optimises the graph and starts its threads again each time. "
+            + (f"One iterator for all epochs would give other elements: {refusal}." if refusal else remedy),
+            severity=Severity.INFO if refusal else grade(share),
             confidence=analysis.verdict.confidence,
             pipeline=train,
             view=view,
@@ -102,3 +106,13 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
                 Evidence(name="first_wait_s", value=steps.epoch_first_wait_s, unit="s"),
             ),
         )
+
+
+def _refusal(analysis: Analysis, train: PipelineView) -> str:
+    """Return what one iterator for all epochs would change, as a trial saw it or the stages tell, "" where that is nothing."""
+    tried = (item for item in analysis.profile.trials if item.pipeline_id == train.record.id)
+    seen = next((item for item in tried if item.change.kind == _REPEAT and item.elements is ElementsState.DIFFERENT), None)
+    if seen is not None:
+        return seen.elements_note or "a trial saw it"
+    changed = next((item.written.changed_state for item in train.stages if item.written and item.written.changed_state), "")
+    return f"it reads on before {changed} changes for the next epoch" if changed else ""

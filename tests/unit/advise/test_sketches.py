@@ -50,6 +50,8 @@ def test_it_speaks_of_the_users_own_names_and_numbers() -> None:
         ("builder.as_dataset().map(f)", "dataset"),
         ("Dataset.from_tensor_slices(x).map(f)", "dataset"),
         ("pipelines[0].map(f)", "dataset"),
+        ("csv.batches(32).prefetch(2)", "dataset"),
+        ("strategy.experimental_distribute_dataset(rows)", "dataset"),
         ("not python", "dataset"),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeprof.advise.recommend import recommend
 from pipeprof.model.diagnosis import InputBound, Severity
+from pipeprof.model.profile import Change, ElementsState, EpochRecord, TrialRecord, TrialState
 from pipeprof.rules.engine import NOT_APPLICABLE, judge
+from pipeprof.rules.epoch_edges import share_of_edges
 from pipeprof.rules.pp609_repeat_per_epoch import RepeatPerEpoch, RepeatPerEpochParameters
 from tests.support.builders import Scene, number, stage
 
@@ -42,6 +46,37 @@ def test_it_leads_to_a_change() -> None:
     assert made.predicted is not None
     assert made.predicted.low < 24 / (24 - 20 * 0.29) < made.predicted.high
     assert "for _ in range(29)" in made.sketch
+
+
+def test_where_one_iterator_would_change_the_elements_it_says_so_and_asks_for_nothing() -> None:
+    reading = SHORT.but(stages=(replace(SHORT.stages[0], changed_state="level"), *SHORT.stages[1:]))
+    analysis = SHORT.analysis()
+    trial = TrialRecord(
+        id="x", pipeline_id="p0", stage_id="s2", change=Change(kind="repeat_once"), state=TrialState.WORSE,
+        elements=ElementsState.DIFFERENT, elements_note="seeded draws no longer repeat",
+    )  # fmt: skip
+    refused = replace(analysis, profile=replace(analysis.profile, trials=(trial,)))
+
+    (by_state,) = check(reading)
+    (by_trial,) = RepeatPerEpoch().check(refused, RepeatPerEpochParameters())
+
+    assert {by_state.severity, by_trial.severity} == {Severity.INFO}
+    assert by_state.message.endswith("other elements: it reads on before level changes for the next epoch.")
+    assert by_trial.message.endswith("One iterator for all epochs would give other elements: seeded draws no longer repeat.")
+
+
+def test_edges_cost_no_more_than_they_took() -> None:
+    """Of few edges the median can be above the mean."""
+    analysis = SHORT.analysis()
+    train = analysis.train
+    assert train is not None
+    one = EpochRecord(start_s=0.0, elements=29, creation_s=0.28, teardown_s=0.01, first_wait_s=0.01, wait_s=0.3, wall_s=1.1)
+    quick = replace(one, creation_s=0.0, teardown_s=0.0, first_wait_s=0.0)
+    loop = replace(train.record.loop, epochs=(one, *[quick] * 8, *[one] * 12))
+    uneven = replace(train, record=replace(train.record, loop=loop))
+
+    assert share_of_edges(analysis.steps, train) == pytest.approx(20 * 0.3 / 24)
+    assert share_of_edges(analysis.steps, uneven) == pytest.approx(12 * 0.3 / 24)
 
 
 def test_one_cause_gives_one_finding() -> None:
