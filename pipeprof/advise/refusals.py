@@ -24,8 +24,9 @@ def why_not_tried(item: Recommendation, pipeline_id: str, allow: Collection[Safe
     if item.pipeline_id != pipeline_id:
         return _ELSEWHERE
     if item.change.kind not in UNTIMED and item.safety not in APPLIED_UNASKED.union(allow):
-        how = " (--allow reorders tries it)" if item.safety is Safety.REORDERS else ""
-        return f"it is not tried without being asked for{how}: {item.caution}"
+        if item.safety is Safety.REORDERS:
+            return f"it is not tried without being asked for (--allow reorders tries it): {item.caution}"
+        return f"it is not tried, since it changes the data: {item.caution}"
     return ""
 
 

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     profile = directory.load()
     made = make_patch(profile, choice, untried=arguments.untried, allow=arguments.allow)
     if not made.changes:
-        raise _nothing_to_patch(made.left, untried=arguments.untried)
+        raise _nothing_to_patch(made.left, profile.run.id, untried=arguments.untried)
     if made.patch.diff is None:
         raise UserError(made.patch.reason.rstrip("."), "nothing was written; pipeprof report shows the changes one by one")
     _check_place(profile, is_written=arguments.apply)
@@ -98,7 +98,7 @@ def _check_place(profile: Profile, *, is_written: bool) -> None:
         print(f"pipeprof: {found}: the patch is proven for there; --apply would write nothing here", file=sys.stderr)
 
 
-def _nothing_to_patch(left: Sequence[Left], *, untried: bool) -> UserError:
+def _nothing_to_patch(left: Sequence[Left], run_id: str, *, untried: bool) -> UserError:
     if left:
         titles = "; ".join(item.change.title for item in left)
         return UserError(f"no patch can hold what was confirmed: {titles}", "pipeprof report sketches it")
@@ -107,7 +107,7 @@ def _nothing_to_patch(left: Sequence[Left], *, untried: bool) -> UserError:
         if untried
         else "--untried takes changes that were not tried, where they cannot change an element"
     )
-    return UserError("no change of this run was confirmed", hint)
+    return UserError(f"no change of {run_id} was confirmed", hint)
 
 
 def _write_all(files: Mapping[Path, bytes]) -> None:

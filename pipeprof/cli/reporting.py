@@ -114,6 +114,8 @@ def _nothing_consumed(diagnosis: Diagnosis) -> str:
 def _two_lines(end: ProcessEnd, shown: Path) -> list[str]:
     failed = f"the script failed with status {end.exit_status}"
     how = end.reason or ("interrupted (Ctrl-C)" if end.exit_status == -signal.SIGINT else failed)
+    if end.killed_in_trial:
+        how = f"{failed}, and its trials ended early ({end.reason})"
     return [f"pipeprof: {how}; its profile is in {shown}", f"pipeprof: view it with: pipeprof report {shown}"]
 
 

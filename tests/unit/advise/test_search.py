@@ -188,7 +188,7 @@ def recommended(safety: Safety) -> Recommendation:
             "it is not tried without being asked for (--allow reorders tries it): the order changes",
         ),
         (Safety.REORDERS, (Safety.REORDERS,), ""),
-        (Safety.CHANGES_DATA, (Safety.REORDERS,), "it is not tried without being asked for: the order changes"),
+        (Safety.CHANGES_DATA, (Safety.REORDERS,), "it is not tried, since it changes the data: the order changes"),
     ],
 )
 def test_a_change_that_reorders_is_tried_only_when_that_was_allowed(

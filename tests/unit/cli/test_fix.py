@@ -123,7 +123,7 @@ def test_what_was_not_confirmed_or_not_proven_is_not_in_it(
     assert main(["fix", "--apply"]) == 2
 
     assert script.read_text() == BEFORE
-    assert capsys.readouterr().err.startswith("pipeprof: no change of this run was confirmed")
+    assert capsys.readouterr().err.startswith(f"pipeprof: no change of {find_run(None).load().run.id} was confirmed")
 
 
 def test_safe_changes_that_were_not_tried_are_taken_where_that_is_asked_for(kept: Callable[..., Path]) -> None:
@@ -161,7 +161,7 @@ def test_a_confirmed_change_of_the_order_is_written_only_when_that_is_allowed(
     kept(confirmed(elements=ElementsState.REORDERED), deterministic=False)
 
     refused = main(["fix"])
-    assert (refused, "no change of this run was confirmed" in capsys.readouterr().err) == (2, True)
+    assert (refused, f"no change of {find_run(None).load().run.id} was confirmed" in capsys.readouterr().err) == (2, True)
 
     assert main(["fix", "--allow", "reorders"]) == 0
     assert "+dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)" in capsys.readouterr().out
