@@ -12,7 +12,8 @@ import os
 import random
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any  # TensorFlow's objects carry no types, and the user's may be anything
@@ -26,6 +27,7 @@ from pipeprof.capture.python_reach import PYTHON_OPS, python_functions, reach
 from pipeprof.capture.source_files import find_named_files
 from pipeprof.model.profile import WrittenStage
 
+_READ_FILE, _TABLE = "ReadFile", "LookupTableFind"
 _SAMPLED = 4096  # items of a large array
 _FILES = 16  # of a stage, spread evenly
 _COST_SHARE = 0.01  # of the time
@@ -39,9 +41,11 @@ Print = tuple[str, object]
 class OutsideState:
     """What the stages of one pipeline read, as it was at first, and what of it has changed."""
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self._first: dict[tuple[int, str], object] = {}
+    def __init__(self, stages: Sequence[WrittenStage]) -> None:
+        """Know nothing yet of what the stages, as they were first read, will read."""
+        self._reading = {index: ops for index, stage in enumerate(stages) if (ops := _ops_that_read(stage))}
+        self._files: dict[int, list[Any]] | None = None  # some names of those that a stage is given
+        self._first: dict[tuple[int, str, int], object] = {}
         self._changed: dict[int, str] = {}
         self._rests_until_s = 0.0
         self.problem = ""
@@ -63,12 +67,16 @@ class OutsideState:
         self._rests_until_s = now_s + (now_s - began_s) / _COST_SHARE
 
     def _compare(self, dataset: Any) -> None:
-        files = {int(item.stage_id[1:]): item.names for item in find_named_files(dataset)}
+        if self._files is None:
+            self._files = {int(item.stage_id[1:]): _some(item.names) for item in find_named_files(dataset)}
         for index, stage in enumerate(sources_first(dataset)):
-            if index in self._changed:
+            ops, files = self._reading.get(index, frozenset()), self._files.get(index, [])
+            if index in self._changed or not (ops or files):
                 continue
-            for name, print_ in (*_prints(stage), *_file_prints(files.get(index, ()))):
-                if self._first.setdefault((index, name), print_) != print_:
+            seen: Counter[str] = Counter()  # several things may have one name
+            for name, print_ in (*_prints(stage, ops), *_of_files(files)):
+                seen[name] += 1
+                if self._first.setdefault((index, name, seen[name]), print_) != print_:
                     self._changed[index] = name or "an object"
                     break
 
@@ -77,24 +85,32 @@ class OutsideState:
         return tuple(replace(stage, changed_state=self._changed.get(index, "")) for index, stage in enumerate(stages))
 
 
-def _prints(stage: Any) -> Iterator[Print]:
-    nodes = list(graph_nodes(stage))
-    ops = {node.op for node in nodes}
+def _ops_that_read(stage: WrittenStage) -> frozenset[str]:
+    """Return the types of op by which a stage's function reads what the program may change."""
+    types = () if stage.function is None else stage.function.op_types
+    wanted = READS_STATE | PYTHON_OPS | {_READ_FILE}
+    return frozenset(name for name in types if name in wanted or name.startswith(_TABLE))
+
+
+def _prints(stage: Any, ops: Set[str]) -> Iterator[Print]:
     if ops & READS_STATE:
         yield from ((variable.name.split(":")[0], _of_variable(variable)) for variable in variables_of(stage))
-    if any(op.startswith("LookupTableFind") for op in ops):
+    if any(op.startswith(_TABLE) for op in ops):
         yield from _table_prints(captured_tensors(stage))
+    nodes = list(graph_nodes(stage)) if ops & PYTHON_OPS or _READ_FILE in ops else []
     if ops & PYTHON_OPS:
         yield from ((name, found) for name, held in reach(python_functions(nodes)) if (found := _of_object(held)) is not None)
-    if "ReadFile" in ops:
+    if _READ_FILE in ops:
         constants = [text for node in nodes if node.op == "Const" for text in node.attr["value"].tensor.string_val]
         yield from _of_files(constants)
 
 
 def _of_object(held: Any) -> object | None:
     """Return the fingerprint of what a function holds, None where it has none of its own."""
+    if isinstance(held, float):
+        return repr(held)  # a nan is equal to no other
     if isinstance(held, _PLAIN):
-        return ("plain", repr(held) if isinstance(held, float) else held)  # a nan is equal to no other
+        return hash(held)  # a text may be long, and is not kept
     if isinstance(held, _GENERATORS):
         return None
     if isinstance(held, np.ndarray):
@@ -133,10 +149,13 @@ def _table_prints(tensors: Iterable[Any]) -> Iterator[Print]:
             continue
 
 
-def _file_prints(names: Iterable[Any]) -> Iterator[Print]:
+def _some(names: Iterable[Any]) -> list[Any]:
+    """Return some of the names that tensors hold, spread evenly."""
+    found: list[Any] = []
     for tensor in names:
         flat = np.asarray(tensor.numpy()).reshape(-1)
-        yield from _of_files(flat[:: max(1, len(flat) // _FILES)][:_FILES].tolist())
+        found += flat[:: max(1, len(flat) // _FILES)][:_FILES].tolist()
+    return found
 
 
 def _of_files(names: Iterable[Any]) -> Iterator[Print]:

@@ -49,7 +49,7 @@ class PipelineEntry:
         self.counters = PipelineCounters()
         self.levels = Levels()
         self.files = FileBook()
-        self.outside = OutsideState()
+        self.outside = OutsideState(tree.stages)
         self.counters_note = "tf.data model"
         self.iterators = 0
         self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen

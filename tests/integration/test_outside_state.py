@@ -53,6 +53,17 @@ def test_a_variable_that_is_assigned_between_epochs_has_its_name():
     assert names(build) == ["", ""]
 
 
+def test_two_that_have_one_name_are_not_taken_for_one_that_changed():
+    first, second = tf.Variable(1.0), tf.Variable(2.0)
+
+    def build():
+        return tf.data.Dataset.range(4).map(lambda x: tf.cast(x, tf.float32) * first * second)
+
+    assert first.name == second.name
+    assert names(build) == ["", ""]
+    assert names(build, lambda epoch: second.assign(5.0 + epoch)) == ["", "Variable"]
+
+
 def test_an_object_that_python_code_reads_has_the_name_that_the_code_uses():
     def build():
         return tf.data.Dataset.range(4).map(from_numpy(lambda: current.epoch)).batch(2)
