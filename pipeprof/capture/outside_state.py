@@ -18,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any  # TensorFlow's objects carry no types, and the user's may be anything
 
-import numpy as np
-
 from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import READS_STATE, captured_tensors, graph_nodes, variables_of
 from pipeprof.capture.interrupts import is_of_handler
@@ -32,7 +30,6 @@ _SAMPLED = 4096  # items of a large array
 _FILES = 16  # of a stage, spread evenly
 _COST_SHARE = 0.01  # of the time
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)  # what they draw is seen in the elements
 
 Print = tuple[str, object]
 """The program's name of something, and its fingerprint."""
@@ -106,12 +103,17 @@ def _prints(stage: Any, ops: Set[str]) -> Iterator[Print]:
 
 
 def _of_object(held: Any) -> object | None:
-    """Return the fingerprint of what a function holds, None where it has none of its own."""
+    """Return the fingerprint of what a function holds, None where it has none of its own.
+
+    Random generators have none: what they draw is seen in the elements.
+    """
+    import numpy as np
+
     if isinstance(held, float):
         return repr(held)  # a nan is equal to no other
     if isinstance(held, _PLAIN):
         return hash(held)  # a text may be long, and is not kept
-    if isinstance(held, _GENERATORS):
+    if isinstance(held, random.Random | np.random.Generator | np.random.RandomState):
         return None
     if isinstance(held, np.ndarray):
         return _of_array(held)
@@ -123,6 +125,8 @@ def _of_object(held: Any) -> object | None:
 
 
 def _of_array(array: Any) -> object:
+    import numpy as np
+
     if array.dtype == object:
         return array.shape, array.dtype.str
     step = max(1, array.size // _SAMPLED)
@@ -130,6 +134,8 @@ def _of_array(array: Any) -> object:
 
 
 def _of_variable(variable: Any) -> object:
+    import numpy as np
+
     count = variable.shape.num_elements()
     value = variable if count is not None and count <= _SAMPLED else variable[:1]
     return _of_array(np.asarray(value.numpy()))
@@ -151,6 +157,8 @@ def _table_prints(tensors: Iterable[Any]) -> Iterator[Print]:
 
 def _some(names: Iterable[Any]) -> list[Any]:
     """Return some of the names that tensors hold, spread evenly."""
+    import numpy as np
+
     found: list[Any] = []
     for tensor in names:
         flat = np.asarray(tensor.numpy()).reshape(-1)
