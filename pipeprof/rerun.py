@@ -42,7 +42,6 @@ from pipeprof.store import RunDirectory, TrialEvent
 
 OUTPUT_FILE, ERRORS_FILE = "stdout.log", "stderr.log"  # in a process's run directory
 _TAIL_BYTES = 4096
-_UNSTEADY = "it differs between two runs without the changes too"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,10 +120,8 @@ class Rerun:
         if number > 1 or with_changes:
             return
         shutil.rmtree(self._run.path / self.record.id, ignore_errors=True)
-        made = (
-            f"what it made is in its way: {self._order.left_files}" if self._order.left_files else "what it made is in its way"
-        )
-        hint = f"run it by hand: what it needs is gone, or {made}"
+        left = f": {self._order.left_files}" if self._order.left_files else ""
+        hint = f"run it by hand: what it needs is gone, or what it made is in its way{left}"
         raise UserError(f"the script cannot be run again as it was: {trial.reason}", hint)
 
     def _refuse_another_script(self) -> None:
@@ -146,7 +143,7 @@ class Rerun:
 
     def _other_words(self) -> str:
         """Return what one run without the changes printed and the first did not, or the other way round."""
-        first, *others = [path for with_changes, path in self._outputs if not with_changes]
+        first, *others = self._printed(with_changes=False)
         for other in others:
             for one, two, which in ((first, other, "only the second time"), (other, first, "only the first time")):
                 with one.open("rb") as output, two.open("rb") as compared:
@@ -225,7 +222,7 @@ class Rerun:
     def _facts(self, before: list[Measured], after: list[Measured]) -> RerunFacts | None:
         if self.record.rerun is None:
             return None
-        same, note = (None, "") if self.record.rerun.ceiling else self._compare_outputs()
+        same, note, is_steady = (None, "", False) if self.record.rerun.ceiling else self._compare_outputs()
         memory = [mean_of(item.memory_bytes for item in arm) for arm in (before, after)]
         return replace(
             self.record.rerun,
@@ -236,30 +233,36 @@ class Rerun:
             candidate_wait_share=mean_of(item.wait_share for item in after),
             same_output=same,
             output_note=note,
-            steady_output=same is not None and len(before) > 1 and note != _UNSTEADY,
+            steady_output=is_steady and len(before) > 1,
             baseline_losses=self._losses(with_changes=False),
             candidate_losses=self._losses(with_changes=True),
         )
 
+    def _printed(self, *, with_changes: bool) -> list[Path]:
+        """Return what each process of one kind printed."""
+        return [path for of_changes, path in self._outputs if of_changes is with_changes]
+
     def _losses(self, *, with_changes: bool) -> tuple[float, ...]:
         """Return the last loss of each process of one kind, none where one of them printed none."""
         found = []
-        for path in (path for of_changes, path in self._outputs if of_changes is with_changes):
+        for path in self._printed(with_changes=with_changes):
             with path.open("rb") as output:
                 found.append(last_loss(output))
         return tuple(loss for loss in found if loss is not None) if None not in found else ()
 
-    def _compare_outputs(self) -> tuple[bool, str]:
-        """Compare every output with the first one without the changes; those without them differ by themselves."""
-        first = next(path for with_changes, path in self._outputs if not with_changes)
-        for with_changes, path in sorted(self._outputs, key=lambda item: item[0]):
-            with first.open("rb") as one, path.open("rb") as other:
-                difference = first_difference(one, other)
-            if difference is not None and with_changes:
-                return False, difference
-            if difference is not None:
-                return False, _UNSTEADY
-        return True, ""
+    def _compare_outputs(self) -> tuple[bool, str, bool]:
+        """Compare every output with the first one without the changes; tell whether those without them are alike."""
+        first, *unchanged = self._printed(with_changes=False)
+        if any(_difference(first, path) is not None for path in unchanged):
+            return False, "it differs between two runs without the changes too", False
+        found = (_difference(first, path) for path in self._printed(with_changes=True))
+        note = next((text for text in found if text is not None), "")
+        return not note, note, True
+
+
+def _difference(first: Path, path: Path) -> str | None:
+    with first.open("rb") as one, path.open("rb") as other:
+        return first_difference(one, other)
 
 
 def _run_process(words: list[str], directory: Path, logs: Path, deadline_s: float) -> int | None:

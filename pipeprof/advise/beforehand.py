@@ -6,17 +6,14 @@ It must not try a change.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeVar
 
-from pipeprof.advise.guard import HangsError, HungError, Pulse, run_guarded
+from pipeprof.advise.guard import Pulse, run_guarded
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.replay import Drive, WarmUp, measure_alone
 from pipeprof.advise.replayable import Replayable, first_line
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 
-T = TypeVar("T")
 _STALL_S, _STALL_WAITS = 30.0, 10.0  # without an element, and so many times the longest wait of the run: it hangs
 _ALONE_S = 1.0
 
@@ -28,23 +25,11 @@ def stall_s(view: PipelineView) -> float:
     return _STALL_S + _STALL_WAITS * max(longest_s, loop.first_batch_s or 0.0)
 
 
-def guarded(work: Callable[[Pulse], T], stop: threading.Event, deadline_s: float, silence_s: float) -> T:
-    """Run work as a trial is run.
-
-    Raises:
-        HangsError: it came to no end, within ``deadline_s`` or without an element for ``silence_s``.
-    """
-    try:
-        return run_guarded(work, stop=stop, deadline_s=deadline_s, stall_s=silence_s)
-    except HungError as error:
-        raise HangsError(error) from error
-
-
 def pipeline_cpu(current: Replayable, plan: TrialPlan, stop: threading.Event, deadline_s: float) -> float | None:
     """Return the CPU seconds of one element of the pipeline alone, None where it cannot be driven.
 
     Raises:
-        TrialError: it cannot be replayed.
+        TrialError: it cannot be replayed, or hangs (HungError).
     """
 
     def work(pulse: Pulse) -> float | None:
@@ -53,7 +38,7 @@ def pipeline_cpu(current: Replayable, plan: TrialPlan, stop: threading.Event, de
         return block.cpu_s / block.steps if block.steps else None
 
     try:
-        return guarded(work, stop, deadline_s, min(deadline_s, plan.stall_s or deadline_s))
+        return run_guarded(work, stop=stop, deadline_s=deadline_s, stall_s=plan.stall_s or deadline_s)
     except TrialError:
         raise
     except Exception as error:

@@ -8,23 +8,24 @@ It must not know what the work is.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from pipeprof.errors import PipeprofError, TrialError
+from pipeprof.errors import TrialError
 from pipeprof.units import duration
 
-__all__ = ["HangsError", "HungError", "Pulse", "run_guarded"]
+__all__ = ["HungError", "Pulse", "run_guarded"]
 
 T = TypeVar("T")
 _POLL_S = 0.05
 _GRACE_S = 2.0  # for the work to see the stop and to end
 
 
-class HungError(PipeprofError):
+class HungError(TrialError):
     """The work did not come back; its thread was left behind.
 
     Attributes:
@@ -34,17 +35,9 @@ class HungError(PipeprofError):
 
     def __init__(self, phase: str, silent_s: float) -> None:
         """Keep where it hung."""
-        super().__init__(f"hung in {phase}")
+        super().__init__(f"its replay hangs: no element for {duration(silent_s)}")
         self.phase = phase
         self.silent_s = silent_s
-
-
-class HangsError(TrialError):
-    """A pipeline gave nothing for so long that it is taken to hang; a thread in it is left behind."""
-
-    def __init__(self, error: HungError) -> None:
-        """Say for how long."""
-        super().__init__(f"its replay hangs: no element for {duration(error.silent_s)}")
 
 
 class Pulse:
@@ -101,7 +94,7 @@ def run_guarded(
     *,
     stop: threading.Event,
     deadline_s: float,
-    stall_s: float,
+    stall_s: float = math.inf,
     on_progress: Callable[[str, float], None] = lambda _text, _share: None,
 ) -> T:
     """Run ``work`` in a daemon thread and return its result; what it raises is raised here.

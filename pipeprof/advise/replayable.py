@@ -20,8 +20,9 @@ from typing import Any  # TensorFlow's objects carry no types
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.python_state import one_shot_iterator, preserve_random_state, random_generators
 from pipeprof.advise.reset import point_to_scratch, reset_shared_state, writes_files
-from pipeprof.capture.python_reach import PYTHON_OPS, python_functions
+from pipeprof.capture.python_reach import python_functions
 from pipeprof.errors import TrialError
+from pipeprof.interop.node_kinds import PYTHON_OPS
 from pipeprof.units import byte_count
 
 _NODE_NAMES = re.compile(r"\{\{[^{}]*\}\} ?")  # which TensorFlow puts before what it says

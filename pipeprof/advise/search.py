@@ -7,21 +7,20 @@ those that were kept; elements are compared before anything is timed. Each start
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeprof.advise.beforehand import guarded, pipeline_cpu, stall_s
+from pipeprof.advise.beforehand import pipeline_cpu, stall_s
 from pipeprof.advise.call_twins import rewrite_call, stages_of_call
 from pipeprof.advise.changes import find_change
 from pipeprof.advise.changes.bucket import BUCKET, with_buckets
 from pipeprof.advise.changes.repeat_once import REPEAT
 from pipeprof.advise.comparing import compare_change, why_untimed
 from pipeprof.advise.consumer import gaps_from_histogram
-from pipeprof.advise.guard import HangsError, Pulse
+from pipeprof.advise.guard import HungError, Pulse, run_guarded
 from pipeprof.advise.handed_over import as_written
 from pipeprof.advise.judging import judge_as_chosen
 from pipeprof.advise.looking import LOOKS_SHARE, take_looks
@@ -128,8 +127,9 @@ class Search:
             return take_looks(analysis, self._datasets, self._settings, self._stream, self._progress)
 
         try:
-            taken = guarded(look, self._stop, LOOKS_SHARE * self._settings.budget_s + _LOOK_GRACE_S, math.inf)
-        except HangsError as error:
+            deadline_s = LOOKS_SHARE * self._settings.budget_s + _LOOK_GRACE_S
+            taken = run_guarded(look, stop=self._stop, deadline_s=deadline_s)
+        except HungError as error:
             self._broken = str(error)
             return analysis
         self._profile = replace(self._profile, looks=(*self._profile.looks, *taken))
@@ -216,7 +216,7 @@ class Search:
                 self._progress_of("measuring the ceiling"),
             )
         except TrialError as error:
-            self._broken = str(error) if isinstance(error, HangsError) else ""
+            self._broken = str(error) if isinstance(error, HungError) else self._broken
             self._note(f"the ceiling was not measured: {error}")
             return None
         bench.noise = Interval((control.noise_low * control.noise_high) ** 0.5, control.noise_low, control.noise_high)

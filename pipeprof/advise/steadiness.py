@@ -16,8 +16,8 @@ from pipeprof.advise import graph as graphs
 from pipeprof.advise.neutralise import is_reshuffling
 from pipeprof.advise.reading import Bounds, Epoch, is_reordered, read_epochs
 from pipeprof.advise.replayable import Replayable
-from pipeprof.capture.python_reach import PYTHON_OPS
 from pipeprof.errors import TrialError
+from pipeprof.interop.node_kinds import PYTHON_OPS
 
 _ELEMENTS = 64
 _LONGEST_PASS_S = 1.0  # one that takes longer is read in part

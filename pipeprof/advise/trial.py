@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeprof import units
-from pipeprof.advise.guard import HangsError, HungError, Pulse, run_guarded
+from pipeprof.advise.guard import HungError, Pulse, run_guarded
 from pipeprof.advise.pairing import Bench, Factory, Phase, TrialPlan
 from pipeprof.advise.reads import Reads
 from pipeprof.advise.replay import Block, Edge, EmptyPipelineError, StoppedError
@@ -223,8 +223,6 @@ def measure_control(
         )
     except TrialError:
         raise
-    except HungError as error:
-        raise HangsError(error) from error
     except (Exception, SystemExit) as error:
         raise TrialError(
             f"the replay failed: {type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"

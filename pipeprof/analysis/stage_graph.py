@@ -5,6 +5,8 @@ Edges are the stages' inputs as written. Nothing here knows what a stage does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeprof.model.analysis import PipelineView, StageView
 
 
@@ -64,3 +66,8 @@ def elements_per_step(pipeline: PipelineView, view: StageView) -> float | None:
     if fused[-1] == view.id or not view.stage.inputs:
         return view.visit_ratio
     return next((item.visit_ratio for item in pipeline.stages if item.id == view.stage.inputs[0]), None)
+
+
+def changed_state(stages: Iterable[StageView]) -> str:
+    """Return what one of some stages reads of the program that was not the same in each epoch, "" where that is nothing."""
+    return next((view.written.changed_state for view in stages if view.written and view.written.changed_state), "")

@@ -21,12 +21,13 @@ class FileBook:
         self._found: tuple[NamedFiles, ...] = ()
         self._facts: tuple[SourceFiles, ...] = ()
 
-    def find(self, dataset: Any) -> None:  # Any: a tf.data.Dataset
-        """Find the stages that read files; no file is touched."""
+    def find(self, dataset: Any) -> tuple[NamedFiles, ...]:  # Any: a tf.data.Dataset
+        """Find and return the stages that read files; no file is touched."""
         try:
             self._found = find_named_files(dataset)
         except Exception as error:  # noqa: BLE001 - an instrument's failure is never the user's
             self._fail(error)
+        return self._found
 
     def describe(self) -> tuple[SourceFiles, ...]:
         """Return what the files are like; the first call looks at them and lets go of their names."""

@@ -16,11 +16,11 @@ from pipeprof.capture.data_flow import WITHOUT_COST, DataFlow, follow
 from pipeprof.capture.draw_line import first_draw
 from pipeprof.capture.draws import single_draws
 from pipeprof.capture.elementwise import why_not_elementwise
+from pipeprof.interop.node_kinds import PYTHON_OPS
 from pipeprof.model.profile import CallSite, FirstDraw, StageFunction
 
 _FUNCTION_ATTRIBUTES = ("_map_func", "_predicate", "_reduce_func", "_scan_func", "_key_func", "_finalize_func")
 _LOOKED_UP = 300  # ops of a function whose lines are looked up
-_PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 _RANDOM_OPS = frozenset(
     {
         "RandomUniform",
@@ -72,7 +72,7 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
     nodes = [node for wrapper in wrappers for node in _all_nodes(wrapper.function.graph.as_graph_def())]
     types = [node.op for node in nodes]
     drawn = tuple(sorted(set(_random(types))))
-    python = tuple(sorted(_PYTHON_OPS.intersection(types)))
+    python = tuple(sorted(PYTHON_OPS.intersection(types)))
     flow = _follow(wrappers[0].function.graph, frozenset({*drawn, *python, *READS_STATE})) if len(wrappers) == 1 else None
     return StageFunction(
         name=_readable_name(wrappers[0]),
@@ -84,7 +84,7 @@ def describe_function(dataset: Any, site: CallSite | None = None) -> StageFuncti
         python_ops=python,
         assigns_variables=any(name.startswith(_ASSIGN_OPS) for name in types),
         has_op_seed=any(_has_seed(node) for node in nodes),
-        python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in _PYTHON_OPS})),
+        python_tokens=tuple(sorted({_text(node.attr["token"].s) for node in nodes if node.op in PYTHON_OPS})),
         inner_datasets=tuple(sorted({name for name in types if "Dataset" in name})),
         parse_call=_call_of(wrappers, types, ("ParseExampleV2", "parse_single_example"), site),
         inner_map=_call_of(wrappers, types, ("MapDataset", "map"), site),

@@ -21,8 +21,9 @@ from typing import Any  # TensorFlow's objects carry no types, and the user's ma
 from pipeprof.capture.datasets import sources_first
 from pipeprof.capture.functions import READS_STATE, captured_tensors, graph_nodes, variables_of
 from pipeprof.capture.interrupts import is_of_handler
-from pipeprof.capture.python_reach import PYTHON_OPS, python_functions, reach
-from pipeprof.capture.source_files import find_named_files
+from pipeprof.capture.python_reach import python_functions, reach
+from pipeprof.capture.source_files import NamedFiles
+from pipeprof.interop.node_kinds import PYTHON_OPS
 from pipeprof.model.profile import WrittenStage
 
 _READ_FILE, _TABLE = "ReadFile", "LookupTableFind"
@@ -38,10 +39,11 @@ Print = tuple[str, object]
 class OutsideState:
     """What the stages of one pipeline read, as it was at first, and what of it has changed."""
 
-    def __init__(self, stages: Sequence[WrittenStage]) -> None:
-        """Know nothing yet of what the stages, as they were first read, will read."""
+    def __init__(self, stages: Sequence[WrittenStage], named: Sequence[NamedFiles]) -> None:
+        """Know nothing yet of what the stages, as they were first read, and the files that these name will hold."""
         self._reading = {index: ops for index, stage in enumerate(stages) if (ops := _ops_that_read(stage))}
-        self._files: dict[int, list[Any]] | None = None  # some names of those that a stage is given
+        self._named = tuple(named)  # until the first look
+        self._files: dict[int, list[Any]] = {}  # some names of those that a stage is given
         self._first: dict[tuple[int, str, int], object] = {}
         self._changed: dict[int, str] = {}
         self._rests_until_s = 0.0
@@ -64,8 +66,8 @@ class OutsideState:
         self._rests_until_s = now_s + (now_s - began_s) / _COST_SHARE
 
     def _compare(self, dataset: Any) -> None:
-        if self._files is None:
-            self._files = {int(item.stage_id[1:]): _some(item.names) for item in find_named_files(dataset)}
+        self._files.update((int(item.stage_id[1:]), _some(item.names)) for item in self._named)
+        self._named = ()
         for index, stage in enumerate(sources_first(dataset)):
             ops, files = self._reading.get(index, frozenset()), self._files.get(index, [])
             if index in self._changed or not (ops or files):

@@ -49,7 +49,7 @@ class PipelineEntry:
         self.counters = PipelineCounters()
         self.levels = Levels()
         self.files = FileBook()
-        self.outside = OutsideState(tree.stages)
+        self.outside = OutsideState(tree.stages, ())
         self.counters_note = "tf.data model"
         self.iterators = 0
         self.is_in_graph = False  # consumed inside TensorFlow, where no call of next is seen
@@ -147,7 +147,7 @@ class PipelineBook:
         entry = self._entries.get(key)
         if entry is None:
             entry = PipelineEntry(len(self._entries), tree, role)
-            entry.files.find(dataset)
+            entry.outside = OutsideState(tree.stages, entry.files.find(dataset))
             self._entries[key] = entry
             self._keep(entry, dataset)
         elif entry.dataset is not None:

@@ -14,7 +14,8 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-PYTHON_OPS = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
+from pipeprof.interop.node_kinds import PYTHON_OPS
+
 _MAX_OBJECTS = 2000
 _MAX_DEPTH = 8
 _CLOSED_PACKAGES = frozenset({"tensorflow", "keras", "numpy"})

@@ -13,6 +13,7 @@ from pipeprof.analysis.stage_graph import downstream, elements_per_step, upstrea
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.profile import ElementsState
 from pipeprof.rules.freshness import CACHE_OPS, Difference, Freshness, judge_freshness, repeats, reshuffles
+from pipeprof.rules.tried import trials_of
 
 NEVER_FULL_SHARE = 0.8  # of the passes, those in which what stands before a cache ran
 _STOPS_EARLY = frozenset({"take", "take_while"})
@@ -34,20 +35,14 @@ class StoredSize:
 def find_disproved(analysis: Analysis, pipeline: PipelineView) -> tuple[StageView, ...]:
     """Return the stages after which a trial's cache would have frozen what is drawn anew at every epoch."""
     known = {view.id: view for view in pipeline.stages}
-    return tuple(
-        known[trial.stage_id]
-        for trial in analysis.profile.trials
-        if trial.pipeline_id == pipeline.record.id
-        and trial.stage_id in known
-        and trial.change.kind == "cache"
-        and trial.elements is ElementsState.DIFFERENT
-    )
+    tried = (trial for trial in trials_of(analysis, pipeline, "cache") if trial.stage_id in known)
+    return tuple(known[trial.stage_id] for trial in tried if trial.elements is ElementsState.DIFFERENT)
 
 
 def find_refusal(analysis: Analysis, pipeline: PipelineView, view: StageView) -> str:
     """Return why a trial found that no cache can be put after a stage, "" where none did."""
-    tried = (item for item in analysis.profile.trials if item.pipeline_id == pipeline.record.id and item.stage_id == view.id)
-    return next((item.reason for item in tried if item.change.kind == "cache" and item.impossible), "")
+    tried = (trial for trial in trials_of(analysis, pipeline, "cache") if trial.stage_id == view.id)
+    return next((trial.reason for trial in tried if trial.impossible), "")
 
 
 def find_suspects(pipeline: PipelineView, disproved: Iterable[StageView]) -> frozenset[str]:

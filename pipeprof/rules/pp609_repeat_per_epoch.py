@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeprof import units
+from pipeprof.analysis.stage_graph import changed_state
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Evidence, Finding, Safety, Severity
 from pipeprof.model.profile import ElementsState
@@ -18,6 +19,7 @@ from pipeprof.rules.cache_point import differs_by_object
 from pipeprof.rules.cost import is_input_bound
 from pipeprof.rules.epoch_edges import is_rebuilding, share_of_edges
 from pipeprof.rules.needs import Need
+from pipeprof.rules.tried import trials_of
 
 _REPEAT = "repeat_once"  # kind of change
 
@@ -110,9 +112,9 @@ class RepeatPerEpoch(Rule[RepeatPerEpochParameters]):
 
 def _refusal(analysis: Analysis, train: PipelineView) -> str:
     """Return what one iterator for all epochs would change, as a trial saw it or the stages tell, "" where that is nothing."""
-    tried = (item for item in analysis.profile.trials if item.pipeline_id == train.record.id)
-    seen = next((item for item in tried if item.change.kind == _REPEAT and item.elements is ElementsState.DIFFERENT), None)
+    tried = trials_of(analysis, train, _REPEAT)
+    seen = next((item for item in tried if item.elements is ElementsState.DIFFERENT), None)
     if seen is not None:
         return seen.elements_note or "a trial saw it"
-    changed = next((item.written.changed_state for item in train.stages if item.written and item.written.changed_state), "")
+    changed = changed_state(train.stages)
     return f"it reads on before {changed} changes for the next epoch" if changed else ""

@@ -14,7 +14,7 @@ from pipeprof.advise.changes.base import Params, find_node, stage_label
 from pipeprof.advise.neutralise import random_ops, reshuffles
 from pipeprof.advise.replayable import Replayable
 from pipeprof.analysis.element_size import element_bytes
-from pipeprof.analysis.stage_graph import upstream
+from pipeprof.analysis.stage_graph import changed_state, upstream
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView, StageView
 from pipeprof.model.diagnosis import Safety
@@ -38,7 +38,7 @@ class Cache:
         functions = [stage.function for stage in written if stage.function is not None]
         if any(function.random_ops for function in functions):
             return Safety.CHANGES_DATA, "it would freeze the random draws above it"
-        changed = next((stage.changed_state for stage in written if stage.changed_state), "")
+        changed = changed_state(upstream(view, stage_id))
         if changed:
             return Safety.CHANGES_DATA, f"it would keep what the first epoch made of {changed}, which changed in the run"
         if any(function.python_ops for function in functions):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pipeprof.advise import graph as graphs
 from pipeprof.advise.changes.base import Params
 from pipeprof.advise.replayable import Replayable
+from pipeprof.analysis.stage_graph import changed_state
 from pipeprof.errors import TrialError
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
@@ -31,7 +32,7 @@ class RepeatOnce:
 
     def safety(self, view: PipelineView, stage_id: str, params: Params) -> tuple[Safety, str]:  # noqa: ARG002
         """Return that nothing can change but where an epoch ends, and what it reads of the program between two of them."""
-        changed = next((item.written.changed_state for item in view.stages if item.written and item.written.changed_state), "")
+        changed = changed_state(view.stages)
         if changed:
             return Safety.CHANGES_DATA, f"an epoch would begin before {changed} changes for it"
         return Safety.SAFE, "the loop over it no longer ends by itself: an epoch ends where you count its last step"

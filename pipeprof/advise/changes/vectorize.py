@@ -20,8 +20,8 @@ from pipeprof.advise.replayable import Replayable, first_line
 from pipeprof.advise.sampling import limit_records
 from pipeprof.advise.splice import add_output_of
 from pipeprof.capture.elementwise import why_not_elementwise
-from pipeprof.capture.python_reach import PYTHON_OPS
 from pipeprof.errors import TrialError
+from pipeprof.interop.node_kinds import PYTHON_OPS
 from pipeprof.model.analysis import PipelineView
 from pipeprof.model.diagnosis import Safety
 
