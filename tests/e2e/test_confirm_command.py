@@ -150,7 +150,7 @@ def test_buckets_are_measured_in_the_run_and_confirmed_by_the_script_alone(tmp_p
     """What padding costs is in the model's step: only the script, run again with buckets, can show it."""
     script = tmp_path / "train.py"
     script.write_text((SCRIPTS / "padded_rows.py").read_text())
-    made = run(*PIPEPROF, "run", "--no-html", "--budget", "15", "train.py", cwd=tmp_path)
+    made = run(*PIPEPROF, "run", "--no-html", "--budget", "30", "train.py", cwd=tmp_path)
 
     report = json.loads(run(*PIPEPROF, "report", "--json", cwd=tmp_path).stdout)
     (bucket,) = [item for item in report["recommendations"] if item["change"]["kind"] == "bucket"]
