@@ -24,6 +24,7 @@ from pipeprof.model.analysis import Analysis, PipelineView
 from pipeprof.model.diagnosis import Finding, Recommendation, Safety, Trial
 from pipeprof.model.profile import Change, ElementsState, TrialRecord, TrialState
 from pipeprof.rules.file_reading import FINE
+from pipeprof.rules.pp401_cacheable_prefix import WITHHELD
 from pipeprof.rules.pp502_python_latency import GENERATOR
 from pipeprof.rules.pp601_map_before_batch import BY_HAND
 from pipeprof.rules.pp602_parse_single import PARSER
@@ -242,8 +243,10 @@ def _shrink_prefetch(_finding: Finding) -> Change:
     return Change(kind=SHRINK, params={SIZE: _KEPT_ELEMENTS})
 
 
-def _cache(finding: Finding) -> Change:
-    """Return no cache for a dataset that is built anew: it would be empty at every epoch."""
+def _cache(finding: Finding) -> Change | None:
+    """Return no cache for a dataset that is built anew, which would be empty at every epoch, and none that is withheld."""
+    if _evidence(finding, WITHHELD) is not None:
+        return None
     return Change(kind="cache" if _evidence(finding, "objects") is None else "build_once")
 
 

@@ -206,6 +206,12 @@ def variables_of(dataset: Any) -> list[Any]:  # Any: a tf.data.Dataset, tf.Varia
     return found
 
 
+def traced_callables(dataset: Any) -> list[Any]:  # Any: a tf.data.Dataset, the user's callables
+    """Return the user's own functions that a transformation traced."""
+    found = (getattr(wrapper, "_func", None) for wrapper in _wrappers(dataset))
+    return [function for function in found if function is not None]
+
+
 def _wrappers(dataset: Any) -> list[Any]:
     """Return TensorFlow's wrappers of all functions of a transformation; group_by_window has several."""
     found = [getattr(dataset, name, None) for name in _FUNCTION_ATTRIBUTES]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any  # TensorFlow's objects carry no types, and the user's may be anything
 
 from pipeprof.capture.datasets import sources_first
-from pipeprof.capture.functions import READS_STATE, captured_tensors, graph_nodes, variables_of
+from pipeprof.capture.functions import READS_STATE, captured_tensors, graph_nodes, traced_callables, variables_of
 from pipeprof.capture.interrupts import is_of_handler
 from pipeprof.capture.python_reach import python_functions, reach
 from pipeprof.capture.source_files import NamedFiles
@@ -76,7 +76,7 @@ class OutsideState:
             for name, print_ in (*_prints(stage, ops), *_of_files(files)):
                 seen[name] += 1
                 if self._first.setdefault((index, name, seen[name]), print_) != print_:
-                    self._changed[index] = name or "an object"
+                    self._changed[index] = _own_name(stage, name)
                     break
 
     def told(self, stages: Sequence[WrittenStage]) -> tuple[WrittenStage, ...]:
@@ -93,7 +93,7 @@ def _ops_that_read(stage: WrittenStage) -> frozenset[str]:
 
 def _prints(stage: Any, ops: Set[str]) -> Iterator[Print]:
     if ops & READS_STATE:
-        yield from ((variable.name.split(":")[0], _of_variable(variable)) for variable in variables_of(stage))
+        yield from ((_short_name(variable), _of_variable(variable)) for variable in variables_of(stage))
     if any(op.startswith(_TABLE) for op in ops):
         yield from _table_prints(captured_tensors(stage))
     nodes = list(graph_nodes(stage)) if ops & PYTHON_OPS or _READ_FILE in ops else []
@@ -102,6 +102,21 @@ def _prints(stage: Any, ops: Set[str]) -> Iterator[Print]:
     if _READ_FILE in ops:
         constants = [text for node in nodes if node.op == "Const" for text in node.attr["value"].tensor.string_val]
         yield from _of_files(constants)
+
+
+def _own_name(stage: Any, name: str) -> str:
+    """Return what the program calls what changed; a variable has a name of TensorFlow's, often just "Variable"."""
+    found = reach(traced_callables(stage))
+    names = (held_name for held_name, held in found if held_name and _is_variable(held) and _short_name(held) == name)
+    return " or ".join(names) or name or "an object"
+
+
+def _short_name(variable: Any) -> str:
+    return str(variable.name).split(":")[0]
+
+
+def _is_variable(held: Any) -> bool:
+    return hasattr(held, "read_value") and hasattr(held, "shape")
 
 
 def _of_object(held: Any) -> object | None:
@@ -119,7 +134,7 @@ def _of_object(held: Any) -> object | None:
         return None
     if isinstance(held, np.ndarray):
         return _of_array(held)
-    if hasattr(held, "read_value") and hasattr(held, "shape"):
+    if _is_variable(held):
         return _of_variable(held)
     if isinstance(held, Sized) and type(held).__module__ in {"builtins", "collections"}:
         return ("size", len(held))

@@ -7,7 +7,7 @@ that a cache would spare ask here first, so that one cause gives one finding. It
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeprof.analysis.stage_graph import upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
@@ -70,6 +70,20 @@ def find_best(analysis: Analysis, points: Sequence[CachePoint], params: Cacheabl
     return smallest_near(fitting, params.near_best)
 
 
+def find_withheld(
+    analysis: Analysis, train: PipelineView, params: CacheablePrefixParameters
+) -> tuple[CachePoint, StageView] | None:
+    """Return the place that a cache would have if nothing that the program changes were read before it, and what reads it."""
+    steady = replace(train, stages=tuple(_forget_changes(view) for view in train.stages))
+    if steady == train:
+        return None
+    best = find_best(analysis, find_points(analysis, steady, params), params)
+    before = () if best is None else upstream(train, best.view.id)
+    readers = (view for view in before if view.written is not None and view.written.changed_state)
+    reader = next(readers, None)
+    return None if best is None or reader is None else (best, reader)
+
+
 def smallest_near(points: Sequence[CachePoint], share: float) -> CachePoint:
     """Return the smallest of the places that save this share of the most, of the wait and of the work.
 
@@ -119,3 +133,7 @@ def _weigh(
         assumptions=assumptions,
         is_anew=is_built_anew(train, view),
     )
+
+
+def _forget_changes(view: StageView) -> StageView:
+    return view if view.written is None else replace(view, written=replace(view.written, changed_state=""))

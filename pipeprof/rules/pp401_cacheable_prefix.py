@@ -13,10 +13,12 @@ from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
 from pipeprof.rules.cache_point import count_objects, count_passes, find_disproved, find_refusal
-from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, free_bytes
+from pipeprof.rules.cache_weight import CacheablePrefixParameters, CachePoint, find_best, find_points, find_withheld, free_bytes
 from pipeprof.rules.cost import busy_of, is_input_bound
 from pipeprof.rules.needs import Need
 
+WITHHELD = "withheld_s_per_step"
+"""Evidence of a finding that advises no cache: what one would save, if the program changed nothing that is read before it."""
 _REMEDY = "Put .cache() right after it"
 
 
@@ -53,7 +55,9 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
         objects and their arguments; other arrays of the same size are not seen.
         Variables, tables, files and Python objects that its functions read are
         watched as each iterator is made; of large ones a part, of tables the
-        size.
+        size. Where one changed, and a cache would else be worth it, the finding
+        says what changed and that none is advised; something that only counts
+        calls is taken for such a change too.
 
     What to do:
         Put .cache() right after the named stage and before shuffle, repeat and
@@ -89,6 +93,23 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
             yield self._report_point(analysis, train, best, free_bytes(analysis), params)
         for view in find_disproved(analysis, train):
             yield self._report_disproved(train, view)
+        withheld = find_withheld(analysis, train, params)
+        if withheld is not None:
+            yield self._report_withheld(train, *withheld)
+
+    def _report_withheld(self, train: PipelineView, point: CachePoint, reader: StageView) -> Finding:
+        changed = reader.written.changed_state if reader.written is not None else ""
+        return self.report(
+            f"{name_stage(reader)} reads {changed}, which the program changed in the run: a cache after it would make every "
+            f"epoch the first one's data, and none is advised. It would save {units.duration(point.busy_s)} of work for each "
+            f"{units.duration(train.step_s)} step. Where {changed} does not decide what the elements are, keep it out of what "
+            "the function reads; where it does, put what does not depend on it into a stage of its own before this one.",
+            severity=Severity.INFO,
+            confidence=Confidence.MEDIUM,
+            pipeline=train,
+            view=reader,
+            evidence=(Evidence(name=WITHHELD, value=point.busy_s, unit="s"),),
+        )
 
     def _report_disproved(self, train: PipelineView, view: StageView) -> Finding:
         return self.report(

@@ -61,7 +61,7 @@ def test_two_that_have_one_name_are_not_taken_for_one_that_changed():
 
     assert first.name == second.name
     assert names(build) == ["", ""]
-    assert names(build, lambda epoch: second.assign(5.0 + epoch)) == ["", "Variable"]
+    assert names(build, lambda epoch: second.assign(5.0 + epoch)) == ["", "first or second"]
 
 
 def test_an_object_that_python_code_reads_has_the_name_that_the_code_uses():
@@ -115,6 +115,20 @@ def test_a_table_that_grows_is_seen():
         "", "a lookup table",
     ]  # fmt: skip
     assert names(build) == ["", ""]
+
+
+def test_a_variable_has_the_name_that_the_program_gives_it():
+    held = SimpleNamespace(level=tf.Variable(1.0))
+    alone = tf.Variable(1.0)
+
+    assert names(
+        lambda: tf.data.Dataset.range(4).map(lambda x: tf.cast(x, tf.float32) * alone),
+        lambda epoch: alone.assign_add(1.0),
+    ) == ["", "alone"]  # fmt: skip
+    assert names(
+        lambda: tf.data.Dataset.range(4).map(lambda x: tf.cast(x, tf.float32) * held.level),
+        lambda epoch: held.level.assign_add(1.0),
+    ) == ["", "held.level"]  # fmt: skip
 
 
 def test_what_changes_while_one_iterator_serves_all_epochs_is_seen_at_the_end():

@@ -63,6 +63,14 @@ def test_a_dataset_that_is_built_anew_is_advised_on_and_not_tried() -> None:
     assert item.title == "Build this dataset once, outside the loop over epochs, and cache it there"
 
 
+def test_no_cache_is_recommended_where_what_is_read_changed() -> None:
+    source, decode, prefetch = SLOW.stages
+    changing = SLOW.but(stages=(source, replace(decode, changed_state="level"), prefetch))
+
+    assert "PP401" in {finding.code for finding in judge(changing.analysis()).findings}
+    assert [item.id for item in recommended(changing.analysis()).values() if "PP401" in item.findings] == []
+
+
 def cheap_map(reason: str | None) -> Scene:
     made_of = function("Mul", not_elementwise=reason)
     stages = (
