@@ -25,7 +25,7 @@ from pipeprof.analysis.significance import (
     SequentialTest,
     break_tie,
     mean_interval,
-    noise_margin,
+    noise_allowance,
     ratio_interval,
 )
 from pipeprof.errors import TrialError
@@ -263,13 +263,13 @@ def reproduces(
 ) -> tuple[bool, str]:
     """Tell whether the baseline's replay shows the run's step and wait; the text says what differs, empty when nothing does.
 
-    Tolerances: the step within a factor of 1.25 times the noise margin's (a replay lacks the framework's own work between
+    Tolerances: the step within a factor of 1.25 times what the noise allows (a replay lacks the framework's own work between
     steps), the wait share within 15 points, however noisy the machine. Both loose: what is judged later is a ratio of two
     replays, and a replay outside them is of another kind of loop. Where the shares agree within 5 points the step may be half
     as long again: then waiting and working have become slower alike, as on a machine whose clock or neighbours changed.
     Whether the verdict may rest on it is asked more strictly (``analysis.agreement``).
     """
-    margin = noise_margin(noise)
+    margin = noise_allowance(noise)
     tolerance = SAME_SHARE_TOLERANCE if abs(run_wait_share - replay_wait_share) <= SAME_SHARE else STEP_TOLERANCE
     if run_step_s <= 0 or replay_step_s <= 0:
         return False, NOT_REPRODUCED + "no step was measured"
