@@ -191,9 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.real:
         states, ratios, wall_s = _real(options.real)
         spread = f"{min(ratios):.3f} to {max(ratios):.3f}" if ratios else "none"
-        _head("real A/A trials", "confirmed", "no difference", "worse", "not tried", "ratios", "seconds a trial")
-        _row(options.real, *(states[state] for state in TrialState if state is not TrialState.NOT_TRIED),
-             states[TrialState.NOT_TRIED], spread, f"{wall_s:.1f}")  # fmt: skip
+        _head("real A/A trials", *TrialState, "ratios", "seconds a trial")
+        _row(options.real, *(states[state] for state in TrialState), spread, f"{wall_s:.1f}")
 
 
 if __name__ == "__main__":

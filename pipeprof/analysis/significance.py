@@ -38,7 +38,7 @@ DEFAULT_LEVEL = 0.9
 NO_DIFFERENCE_BAND = 0.05  # a change below 5 % is not worth a patch
 CPU_BAND = 0.10  # nor one for a tenth of the CPU
 MIN_MARGIN = 0.01  # no arm is believed to be measured better than this
-TRIAL_MARGIN = 0.02  # of a trial: confirms equal arms in 1 of 100 trials, one of 1.1 in 96 (benchmarks/trial_calibration.py)
+TRIAL_MARGIN = 0.02  # of a trial: equal arms are confirmed in 1 of 100 trials, 1.1 in 94 (benchmarks/trial_calibration.py)
 MAX_MARGIN = 0.10  # noise beyond it is in the scatter of the candidate's own pairs
 _SIGNED_RANK_PAIRS = 10  # from here on the signed-rank interval; below it Student's t
 _BATCH_BINS = 30  # from here on batch means are looked at too
@@ -205,7 +205,7 @@ def noise_margin(noise: Interval | None) -> float:
     The pairs' own scatter is in the candidate's interval already; what an A/A run adds is a difference between arms that
     are the same. Only what its interval proves of it counts, the end that is nearest to 1: a few A/A pairs differ by chance
     as much as the candidate's do, and a margin of that width asks for the same scatter twice (of true gains of 1.1 in 5 %
-    of noise it confirmed 27 %, not 96 %). As a ratio above 1, never below 2 % and never above 10 %.
+    of noise it confirmed 26 %, not 94 %). As a ratio above 1, never below 2 % and never above 10 %.
     """
     if noise is None or not (noise.low > 0 and math.isfinite(noise.high)):
         return TRIAL_MARGIN
