@@ -5,15 +5,17 @@ Pure. Nothing here runs a pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, UNTIMED
 from pipeprof.model.analysis import Analysis
-from pipeprof.model.diagnosis import Recommendation, Safety
+from pipeprof.model.diagnosis import Finding, Recommendation, Safety
+from pipeprof.model.profile import Control
 from pipeprof.rules.memory_room import memory_limit
 from pipeprof.units import byte_count
 
 _USABLE = 0.9  # of the memory; what is beyond the process's own peak
+_NOISY = "PP002"
 _ELSEWHERE = "only the training pipeline is tried"
 
 
@@ -28,6 +30,14 @@ def why_not_tried(item: Recommendation, pipeline_id: str, allow: Collection[Safe
             return f"it is not tried without being asked for (--allow reorders tries it): {item.caution}"
         return f"it is not tried, since it changes the data: {item.caution}"
     return ""
+
+
+def why_not_timed(control: Control | None, findings: Iterable[Finding]) -> str:
+    """Return why no change may be timed, empty where the replay shows the run or was not measured, and what may help."""
+    if control is None or control.reproduces_run:
+        return ""
+    was_noisy = any(finding.code == _NOISY for finding in findings)
+    return f"{control.reason}; the machine was not quiet: run again when it is" if was_noisy else control.reason
 
 
 def free_memory(analysis: Analysis) -> float | None:

@@ -28,7 +28,7 @@ from pipeprof.advise.match import match_stages
 from pipeprof.advise.pairing import TrialPlan
 from pipeprof.advise.quiet import silence_tensorflow
 from pipeprof.advise.recommend import APPLIED_UNASKED, MANUAL, PROVEN, TRIED_LATE, UNTIMED, recommend
-from pipeprof.advise.refusals import free_memory, why_not_tried, why_too_large
+from pipeprof.advise.refusals import free_memory, why_not_timed, why_not_tried, why_too_large
 from pipeprof.advise.replay import WarmUp
 from pipeprof.advise.replayable import Replayable
 from pipeprof.advise.sides import Equivalence
@@ -148,7 +148,7 @@ class Search:
                 self._stream(TrialEvent.now("control", control=control))
                 self._profile = replace(self._profile, controls=(*self._profile.controls, control))
                 analysis = analyse(self._profile)
-            reason = "" if control is None or control.reproduces_run else control.reason
+            reason = why_not_timed(control, judge_as_chosen(analysis, self._settings.choice).findings)
             original = bench.current
             self._try_all(bench, analysis, reason)
             self._check_together(bench, original)

@@ -1,4 +1,4 @@
-"""Why a change is not tried: where what is kept together would not fit into memory, and where it does."""
+"""Why a change is not tried: it would not fit into memory, or the replay does not show the run; and where it is tried."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeprof.advise.refusals import free_memory, why_too_large
+from pipeprof.advise.refusals import free_memory, why_not_timed, why_too_large
 from pipeprof.model.diagnosis import Recommendation, Safety
 from pipeprof.model.profile import Change
-from tests.support.builders import Scene, stage
+from pipeprof.rules.engine import judge
+from tests.support.builders import Scene, control, stage
 
 GB = 1_000_000_000
 
@@ -52,3 +53,17 @@ def test_changes_must_fit_into_memory_together(size: int | None, held: int, free
 
 def test_the_size_is_of_what_is_held_and_not_of_the_change_alone() -> None:
     assert why_too_large(replace(keeping(1), memory_bytes=1), 4 * GB, 4 * GB)
+
+
+# 0.02 s of CPU in steps of 40 ms: half a core of 4, and what is busy beyond it is of other processes.
+CROWDED = Scene(stages=(stage("map", 0.03),), cpu_s_per_step=0.02, run_delay_s_per_step=0.01, system_cpu_share=0.9, gap_s=0.038)
+QUIET = CROWDED.but(system_cpu_share=0.125)
+OTHER = control(0.1, 0.2, reproduces_run=False, reason="replay does not reproduce the run: step 18 ms against 28 ms")
+
+
+def test_what_a_replay_does_not_show_may_be_the_machine() -> None:
+    noisy, quiet = judge(CROWDED.analysis()).findings, judge(QUIET.analysis()).findings
+
+    assert why_not_timed(OTHER, noisy) == f"{OTHER.reason}; the machine was not quiet: run again when it is"
+    assert why_not_timed(OTHER, quiet) == OTHER.reason
+    assert why_not_timed(control(0.1, 0.2), noisy) == why_not_timed(None, noisy) == ""
