@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeprof.analysis.stage_graph import upstream
+from pipeprof.analysis.stage_graph import changed_state, upstream
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.rules.base import Parameters, parameter
 from pipeprof.rules.cache_point import (
@@ -74,14 +74,14 @@ def find_withheld(
     analysis: Analysis, train: PipelineView, params: CacheablePrefixParameters
 ) -> tuple[CachePoint, StageView] | None:
     """Return the place that a cache would have if nothing that the program changes were read before it, and what reads it."""
-    steady = replace(train, stages=tuple(_forget_changes(view) for view in train.stages))
-    if steady == train:
+    if not changed_state(train.stages):
         return None
+    steady = replace(train, stages=tuple(_forget_changes(view) for view in train.stages))
     best = find_best(analysis, find_points(analysis, steady, params), params)
-    before = () if best is None else upstream(train, best.view.id)
-    readers = (view for view in before if view.written is not None and view.written.changed_state)
-    reader = next(readers, None)
-    return None if best is None or reader is None else (best, reader)
+    if best is None:
+        return None
+    reader = next((view for view in upstream(train, best.view.id) if changed_state([view])), None)
+    return None if reader is None else (best, reader)
 
 
 def smallest_near(points: Sequence[CachePoint], share: float) -> CachePoint:

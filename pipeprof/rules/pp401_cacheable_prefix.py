@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeprof import units
+from pipeprof.analysis.stage_graph import changed_state
 from pipeprof.model.analysis import Analysis, PipelineView, StageView
 from pipeprof.model.diagnosis import Confidence, Evidence, Finding, Safety, Severity
 from pipeprof.rules.base import COST_SHARE, Rule, Status, grade, name_stage, say_wait, weakest
@@ -98,7 +99,7 @@ class CacheablePrefix(Rule[CacheablePrefixParameters]):
             yield self._report_withheld(train, *withheld)
 
     def _report_withheld(self, train: PipelineView, point: CachePoint, reader: StageView) -> Finding:
-        changed = reader.written.changed_state if reader.written is not None else ""
+        changed = changed_state([reader])
         return self.report(
             f"{name_stage(reader)} reads {changed}, which the program changed in the run: a cache after it would make every "
             f"epoch the first one's data, and none is advised. It would save {units.duration(point.busy_s)} of work for each "
